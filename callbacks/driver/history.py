@@ -1,0 +1,87 @@
+"""The history of every trial on disk: result.json, progress.csv, params.json, error.txt.
+
+Ours instead of Tune's JSON and CSV loggers, because those repeat the configuration in every row, fix the
+CSV's columns at whatever the first row held, and leave no word of how a trial ended.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+
+from rlsweep.spec.layout import RunLayout
+from rlsweep.spec.rows import TUNE_KEYS
+
+FINISHED = "finished"
+STOPPED = "stopped"
+FAILED = "failed"
+RUNNING = "running"
+"""How a trial stands: `stopped` is by the scheduler, before its own stop was reached."""
+
+StatusListener = Callable[[str, str], None]
+
+
+class History(Callback):
+    """Appends each result as one row of result.json and progress.csv.
+
+    Args:
+        layout: of the sweep.
+        trials: trial id -> its swept values and seed, written to params.json.
+        on_status: called with trial id and status whenever that changes.
+    """
+
+    def __init__(
+        self,
+        layout: RunLayout,
+        trials: Mapping[str, Mapping[str, Any]],
+        on_status: StatusListener,
+    ) -> None:
+        self._layout = layout
+        self._trials = trials
+        self._on_status = on_status
+        self._is_done: dict[str, bool] = {}
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        trial_id = trial.config["trial"]
+        folder = self._layout.trial(trial_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        params = json.dumps(self._trials[trial_id], indent=1)
+        (folder / RunLayout.PARAMS_JSON).write_text(params + "\n", "utf-8")
+        self._on_status(trial_id, RUNNING)
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        trial_id = trial.config["trial"]
+        self._is_done[trial_id] = bool(result.get("done"))
+        row = history_row(result)
+        folder = self._layout.trial(trial_id)
+        with (folder / RunLayout.RESULT_JSON).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+        table = folder / RunLayout.PROGRESS_CSV
+        is_new = not table.exists()
+        with table.open("a", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, list(row))
+            if is_new:
+                writer.writeheader()
+            writer.writerow(row)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        trial_id = trial.config["trial"]
+        self._on_status(trial_id, FINISHED if self._is_done.get(trial_id) else STOPPED)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        trial_id = trial.config["trial"]
+        error = Path(trial.error_file).read_text("utf-8") if trial.error_file else "no trace was kept\n"
+        (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error, "utf-8")
+        self._on_status(trial_id, FAILED)
+
+
+def history_row(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the history keeps of a Tune result: everything but Tune's own bookkeeping."""
+    return {key: value for key, value in result.items() if key not in TUNE_KEYS}

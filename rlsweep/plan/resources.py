@@ -1,0 +1,119 @@
+"""What one trial takes of the machine: `auto` resolved, bundles as Ray's placement groups take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rlsweep.errors import PreflightError
+from rlsweep.spec import Algorithm, ResourceSpec
+
+ASYNCHRONOUS = ("impala", "appo")
+"""Algorithms whose env runners sample while the learner learns: they need at least one apart."""
+
+MAX_AUTO_CPUS = 8
+"""More threads than this no longer speed up one trial's small network; more trials use the rest."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What Ray can hand out, of one machine or of a cluster."""
+
+    cpus: int
+    gpus: float
+
+
+@dataclass(frozen=True)
+class TrialResources:
+    """The resources of one trial, every number fixed.
+
+    Attributes:
+        env_runners: remote env-runner actors, 0 for sampling in the trial's own process.
+        envs_per_env_runner: environments in each.
+        cpus_per_env_runner: CPUs of each.
+        cpus_for_main_process: CPUs of the trial's own process.
+        learners: remote learner actors, 0 for learning in the trial's own process.
+        gpus_per_learner: GPUs of each learner.
+        placement: Ray's placement strategy.
+    """
+
+    env_runners: int
+    envs_per_env_runner: int
+    cpus_per_env_runner: float
+    cpus_for_main_process: int
+    learners: int
+    gpus_per_learner: float
+    placement: str
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """The bundles of the trial's placement group: main process, env runners, learners."""
+        main: dict[str, float] = {"CPU": self.cpus_for_main_process}
+        if not self.learners:
+            main["GPU"] = self.gpus_per_learner
+        cpus_per_learner = 0 if self.gpus_per_learner else 1
+        runner = {"CPU": self.cpus_per_env_runner}
+        learner = {"CPU": cpus_per_learner, "GPU": self.gpus_per_learner}
+        bundles = [main, *[runner] * self.env_runners, *[learner] * self.learners]
+        return [{kind: amount for kind, amount in bundle.items() if amount} for bundle in bundles]
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of all bundles."""
+        return sum(bundle.get("CPU", 0) for bundle in self.bundles)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all bundles."""
+        return sum(bundle.get("GPU", 0) for bundle in self.bundles)
+
+
+def resolve(
+    spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_trials: int
+) -> TrialResources:
+    """Fix every `auto` for a machine that has `num_trials` to run.
+
+    Raises:
+        PreflightError: one trial does not fit on the machine.
+    """
+    share = max(1, machine.cpus // max(1, num_trials))
+    env_runners = spec.env_runners
+    if env_runners == "auto":
+        env_runners = _auto_env_runners(algorithm, share)
+    main_cpus = spec.cpus_for_main_process
+    if main_cpus == "auto":
+        left = share - int(env_runners * spec.cpus_per_env_runner)
+        main_cpus = min(max(1, left), MAX_AUTO_CPUS)
+    resources = TrialResources(
+        env_runners=env_runners,
+        envs_per_env_runner=spec.envs_per_env_runner,
+        cpus_per_env_runner=spec.cpus_per_env_runner,
+        cpus_for_main_process=main_cpus,
+        learners=spec.learners,
+        gpus_per_learner=_available_gpus(spec, machine),
+        placement=spec.placement,
+    )
+    if resources.cpus > machine.cpus:
+        raise PreflightError(
+            f"one trial takes {resources.cpus:g} CPUs ({main_cpus} for its process, {env_runners} env "
+            f"runners, {spec.learners} learners), this machine has {machine.cpus}; "
+            "lower resources.env_runners or resources.cpus_per_env_runner",
+            key="resources",
+        )
+    return resources
+
+
+def _auto_env_runners(algorithm: Algorithm, share: int) -> int:
+    return max(1, min(share, MAX_AUTO_CPUS) - 1) if algorithm in ASYNCHRONOUS else 0
+
+
+def _available_gpus(spec: ResourceSpec, machine: Machine) -> float:
+    wanted = spec.gpus_per_learner * max(1, spec.learners)
+    if wanted <= machine.gpus:
+        return spec.gpus_per_learner
+    if spec.gpus == "auto":
+        return 0.0
+    raise PreflightError(
+        f"one trial takes {wanted:g} GPUs, this machine has {machine.gpus:g}; "
+        "run with --cpu, or write resources: {gpus: auto} to fall back to the CPU",
+        key="resources.gpus_per_learner",
+    )

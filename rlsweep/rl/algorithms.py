@@ -1,0 +1,124 @@
+"""A trial's sweep, seed and resources -> RLlib's AlgorithmConfig (new API stack only)."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.connectors.common.frame_stacking import FrameStacking
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.tune.registry import register_env
+
+from callbacks.worker.game_scores import GameScores
+from rlsweep.errors import PreflightError
+from rlsweep.plan import TrialResources
+from rlsweep.rl.environments import make_environment
+from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
+from rlsweep.rl.registry import CONFIG_CLASSES
+from rlsweep.spec import EnvSpec, Sweep
+
+ENV_NAME = "rlsweep"
+"""Name in RLlib's registry of the creator that reads the env section from its EnvContext."""
+
+ASYNCHRONOUS_SECONDS_PER_ITERATION = 2.0
+"""An iteration of IMPALA or APPO hands over what has arrived; without a least time it would spin."""
+
+ENV_RUNNER_RESTART_DELAY_SECONDS = 5.0
+MAX_ENV_RUNNER_RESTARTS = 10
+"""RLlib waits 60 s and restarts 1000 times, which hides an environment that always crashes."""
+
+
+def build_config(
+    sweep: Sweep, seed: int, resources: TrialResources
+) -> AlgorithmConfig:
+    """The AlgorithmConfig of one trial.
+
+    Args:
+        sweep: with the trial's values put in.
+        seed: of environments, network and exploration.
+        resources: how many env runners and learners, and on what.
+
+    Raises:
+        PreflightError: RLlib refuses a value or a combination of values.
+    """
+    register_env(ENV_NAME, _create_env)
+    env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
+    config = CONFIG_CLASSES[sweep.algorithm]()
+    config.environment(
+        ENV_NAME, env_config={"env": sweep.env, "num_threads": max(1, int(env_threads))}
+    )
+    config.env_runners(
+        num_env_runners=resources.env_runners,
+        num_envs_per_env_runner=resources.envs_per_env_runner,
+        num_cpus_per_env_runner=resources.cpus_per_env_runner,
+        gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
+    )
+    config.learners(
+        num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner
+    )
+    config.resources(
+        num_cpus_for_main_process=resources.cpus_for_main_process,
+        placement_strategy=resources.placement,
+    )
+    config.rl_module(
+        rl_module_spec=RLModuleSpec(module_class=MODULE_CLASSES[sweep.algorithm]),
+        model_config={NETWORK: sweep.network.model_dump()},
+    )
+    config.callbacks(GameScores)
+    config.debugging(seed=seed, log_level="WARN")
+    config.reporting(min_time_s_per_iteration=_seconds_per_iteration(sweep))
+    config.fault_tolerance(
+        restart_failed_env_runners=True,
+        max_num_env_runner_restarts=MAX_ENV_RUNNER_RESTARTS,
+        delay_between_env_runner_restarts_s=ENV_RUNNER_RESTART_DELAY_SECONDS,
+    )
+    if sweep.env.stacks_by_connector:
+        _stack_frames_by_connector(config, sweep.env.atari.frame_stack)
+    try:
+        config.training(**_training_arguments(sweep, resources))
+        config.validate()
+    except (ValueError, TypeError, KeyError, AssertionError) as error:
+        raise PreflightError(f"RLlib refuses this configuration: {error}", key="training") from error
+    return config
+
+
+def _training_arguments(sweep: Sweep, resources: TrialResources) -> dict[str, Any]:
+    learners = max(1, resources.learners)
+    return {name: _scaled(value, learners) for name, value in sweep.training.items()}
+
+
+def _scaled(value: Any, learners: int) -> Any:
+    """`{per_learner: x}` -> x times the number of learners (linear scaling, Goyal et al. 2017)."""
+    if isinstance(value, dict) and set(value) == {"per_learner"}:
+        return value["per_learner"] * learners
+    return value
+
+
+def _seconds_per_iteration(sweep: Sweep) -> float:
+    return ASYNCHRONOUS_SECONDS_PER_ITERATION if sweep.algorithm in ("impala", "appo") else 0.0
+
+
+def _stack_frames_by_connector(config: AlgorithmConfig, num_frames: int) -> None:
+    config.env_runners(
+        env_to_module_connector=functools.partial(_frame_stacking, num_frames),
+        episode_lookback_horizon=num_frames,
+    )
+    config.learners(learner_connector=functools.partial(_learner_frame_stacking, num_frames))
+
+
+def _frame_stacking(num_frames: int, env: Any, spaces: Any, device: Any) -> FrameStacking:
+    return FrameStacking(num_frames=num_frames)
+
+
+def _learner_frame_stacking(
+    num_frames: int, observation_space: Any, action_space: Any
+) -> FrameStacking:
+    return FrameStacking(num_frames=num_frames, as_learner_connector=True)
+
+
+def _create_env(context: dict[str, Any]) -> VectorEnv:
+    env: EnvSpec = context["env"]
+    return make_environment(env, context["num_envs"], num_threads=context["num_threads"])

@@ -1,0 +1,82 @@
+"""A spec's `env:` -> a vector environment that RLlib's env runners and rollouts step alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ale_py
+import gymnasium
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+
+from rlsweep.errors import PreflightError
+from rlsweep.rl.atari import StackedFrames, make_atari
+from rlsweep.rl.games import GameRecorder
+from rlsweep.spec.env import EnvSpec
+
+
+def make_environment(
+    env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False
+) -> VectorEnv:
+    """`num_envs` copies of the environment, with a GameRecorder inside.
+
+    Args:
+        env: which environment, and how its observations are made.
+        num_envs: copies stepped together.
+        num_threads: threads of the native ALE environment; others step one after the other.
+        render: RGB frames from `render()`.
+
+    Raises:
+        PreflightError: Gymnasium cannot make it, or its spaces are none that the networks take.
+    """
+    try:
+        if env.is_atari:
+            return make_atari(env, num_envs, num_threads=num_threads, render=render)
+        copies = SyncVectorEnv(
+            [lambda: _make_copy(env, render) for _ in range(num_envs)],
+            autoreset_mode=AutoresetMode.NEXT_STEP,
+        )
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise PreflightError(f"the environment {env.id} cannot be made: {error}") from error
+    _check_spaces(env, copies)
+    return GameRecorder(copies)
+
+
+def make_playing_environment(
+    env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False
+) -> VectorEnv:
+    """The environment of training as the network sees it, without RLlib's connectors.
+
+    Where they stack the frames (`frame_stack_by: connector`), a wrapper does it in their stead.
+    Arguments and errors as `make_environment`.
+    """
+    environment = make_environment(env, num_envs, num_threads=num_threads, render=render)
+    return StackedFrames(environment, env.atari.frame_stack) if env.stacks_by_connector else environment
+
+
+def game_recorder(env: VectorEnv) -> GameRecorder:
+    """The recorder inside a vector environment that `make_environment` made.
+
+    Raises:
+        LookupError: there is none.
+    """
+    layer: Any = env
+    while layer is not None:
+        if isinstance(layer, GameRecorder):
+            return layer
+        layer = getattr(layer, "env", None)
+    raise LookupError(f"{env} holds no GameRecorder")
+
+
+def _make_copy(env: EnvSpec, render: bool) -> gymnasium.Env[Any, Any]:
+    gymnasium.register_envs(ale_py)
+    copy = gymnasium.make(env.id, render_mode="rgb_array" if render else None, **env.kwargs)
+    is_box = isinstance(copy.observation_space, gymnasium.spaces.Box)
+    return copy if is_box else gymnasium.wrappers.FlattenObservation(copy)
+
+
+def _check_spaces(env: EnvSpec, copies: VectorEnv) -> None:
+    actions, observations = copies.single_action_space, copies.single_observation_space
+    if not isinstance(actions, (gymnasium.spaces.Discrete, gymnasium.spaces.Box)):
+        raise PreflightError(f"{env.id}: actions are {actions}; allowed: Discrete or Box")
+    if len(observations.shape or ()) not in (1, 3):
+        raise PreflightError(f"{env.id}: observations are {observations}; allowed: flat or images")

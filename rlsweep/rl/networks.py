@@ -1,0 +1,230 @@
+"""Torsos and heads as plain torch modules: the same objects train inside RLlib and play from a bundle.
+
+Images come in as uint8, (C, H, W), (C, H, W, 3) or (H, W, C), and are converted on the device they are
+on; everything else is float. Sources stand with each network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rlsweep.spec.network import CnnSpec, ImpalaResnetSpec, MlpSpec, NatureCnnSpec, NetworkSpec
+
+RELU_GAIN = math.sqrt(2)
+"""Gain of orthogonal initialisation before a ReLU (Saxe et al. 2013; Huang et al. 2022, detail 2)."""
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
+
+
+def orthogonal(layer: nn.Module, gain: float) -> nn.Module:
+    """Orthogonal weights and zero bias, in place (Huang et al. 2022, detail 2)."""
+    nn.init.orthogonal_(layer.weight, gain)  # type: ignore[arg-type]
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
+
+
+class Images(nn.Module):
+    """uint8 image batches -> float batches (B, C, H, W) in [0, 1], or [-1, 1] where `centred`.
+
+    Args:
+        shape: of one observation: (C, H, W); (C, H, W, 3), whose colours become channels; or (H, W, C).
+        centred: RLlib's scaling in its own Atari wrapper, (x / 128) - 1, instead of x / 255.
+    """
+
+    def __init__(self, shape: Sequence[int], centred: bool = False) -> None:
+        super().__init__()
+        if len(shape) not in (3, 4):
+            raise ValueError(f"an image observation has 3 or 4 dimensions, not {tuple(shape)}")
+        self.channels_last = len(shape) == 3 and shape[2] < shape[0]
+        self.centred = centred
+        height_width = shape[:2] if self.channels_last else shape[1:3]
+        channels = math.prod(shape) // math.prod(height_width)
+        self.output_shape = (channels, *height_width)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        if observations.dim() == 5:
+            observations = observations.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        elif self.channels_last:
+            observations = observations.permute(0, 3, 1, 2)
+        images = observations.to(torch.float32, memory_format=torch.channels_last)
+        return images / 128.0 - 1.0 if self.centred else images / 255.0
+
+
+class NatureCnn(nn.Module):
+    """Mnih et al. 2015, Methods: 32 8x8/4, 64 4x4/2, 64 3x3/1, 512 features, ReLU.
+
+    Orthogonal initialisation with gain sqrt(2), as OpenAI Baselines and CleanRL train it with PPO.
+    """
+
+    def __init__(self, shape: Sequence[int], spec: NatureCnnSpec) -> None:
+        super().__init__()
+        images = Images(shape)
+        convolutions = nn.Sequential(
+            orthogonal(nn.Conv2d(images.output_shape[0], 32, 8, 4), RELU_GAIN),
+            nn.ReLU(),
+            orthogonal(nn.Conv2d(32, 64, 4, 2), RELU_GAIN),
+            nn.ReLU(),
+            orthogonal(nn.Conv2d(64, 64, 3, 1), RELU_GAIN),
+            nn.ReLU(),
+            nn.Flatten(),
+        ).to(memory_format=torch.channels_last)
+        size = _output_size(convolutions, images.output_shape)
+        self.layers = nn.Sequential(
+            images, convolutions, orthogonal(nn.Linear(size, 512), RELU_GAIN), nn.ReLU()
+        )
+        self.output_size = 512
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.layers(observations)  # type: ignore[no-any-return]
+
+
+class ImpalaResnet(nn.Module):
+    """Espeholt et al. 2018, figure 3 (right): a convolution, a 3x3/2 max-pool and two residual blocks
+    for each channel count, then 256 features, ReLU."""
+
+    def __init__(self, shape: Sequence[int], spec: ImpalaResnetSpec) -> None:
+        super().__init__()
+        images = Images(shape)
+        sections: list[nn.Module] = []
+        channels = images.output_shape[0]
+        for width in spec.channels:
+            sections += [
+                nn.Conv2d(channels, width, 3, padding=1),
+                nn.MaxPool2d(3, stride=2, padding=1),
+                _ResidualBlock(width),
+                _ResidualBlock(width),
+            ]
+            channels = width
+        convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten()).to(
+            memory_format=torch.channels_last
+        )
+        size = _output_size(convolutions, images.output_shape)
+        self.layers = nn.Sequential(images, convolutions, nn.Linear(size, 256), nn.ReLU())
+        self.output_size = 256
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.layers(observations)  # type: ignore[no-any-return]
+
+
+class _ResidualBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.layers(images)  # type: ignore[no-any-return]
+
+
+class Cnn(nn.Module):
+    """RLlib's default CNN encoder: convolutions padded to `ceil(size / stride)`, flattened, no dense layer.
+
+    Frames scaled to [-1, 1] and torch's default initialisation, as there.
+    """
+
+    def __init__(self, shape: Sequence[int], spec: CnnSpec) -> None:
+        super().__init__()
+        images = Images(shape, centred=True)
+        channels, height, width = images.output_shape
+        layers: list[nn.Module] = []
+        for out_channels, kernel, stride in spec.conv_filters:
+            layers.append(_same_padding(height, width, kernel, stride))
+            layers.append(nn.Conv2d(channels, out_channels, kernel, stride))
+            layers.append(ACTIVATIONS[spec.conv_activation]())
+            channels, height, width = out_channels, -(-height // stride), -(-width // stride)
+        convolutions = nn.Sequential(*layers, nn.Flatten()).to(memory_format=torch.channels_last)
+        self.layers = nn.Sequential(images, convolutions)
+        self.output_size = channels * height * width
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.layers(observations)  # type: ignore[no-any-return]
+
+
+class Mlp(nn.Module):
+    """Dense layers on flattened observations, orthogonal initialisation (Huang et al. 2022, detail 2)."""
+
+    def __init__(self, shape: Sequence[int], spec: MlpSpec) -> None:
+        super().__init__()
+        sizes = [math.prod(shape), *spec.fcnet_hiddens]
+        self.layers = dense(sizes, spec.fcnet_activation)
+        self.output_size = sizes[-1]
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.layers(observations.flatten(1).to(torch.float32))  # type: ignore[no-any-return]
+
+
+def dense(sizes: Sequence[int], activation: str) -> nn.Sequential:
+    """Linear layers of the given sizes, each followed by the activation."""
+    layers: list[nn.Module] = []
+    for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+        layers += [orthogonal(nn.Linear(size_in, size_out), RELU_GAIN), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers)
+
+
+def make_torso(spec: NetworkSpec, shape: Sequence[int]) -> nn.Module:
+    """The torso that `network:` names; its `output_size` is its number of features.
+
+    Args:
+        spec: which network.
+        shape: of one observation.
+
+    Raises:
+        ValueError: the network cannot take observations of that shape.
+    """
+    try:
+        match spec:
+            case NatureCnnSpec():
+                return NatureCnn(shape, spec)
+            case ImpalaResnetSpec():
+                return ImpalaResnet(shape, spec)
+            case CnnSpec():
+                return Cnn(shape, spec)
+            case MlpSpec():
+                return Mlp(shape, spec)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"network {spec.name}: no observations of shape {tuple(shape)}: {error}") from None
+
+
+class Head(nn.Module):
+    """Hidden layers, then one linear layer with orthogonal weights of the given gain."""
+
+    def __init__(
+        self, size_in: int, size_out: int, gain: float, hiddens: Sequence[int], activation: str
+    ) -> None:
+        super().__init__()
+        sizes = [size_in, *hiddens]
+        self.layers = nn.Sequential(
+            dense(sizes, activation), orthogonal(nn.Linear(sizes[-1], size_out), gain)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)  # type: ignore[no-any-return]
+
+
+def make_head(spec: NetworkSpec, size_in: int, size_out: int, gain: float) -> Head:
+    """A head behind the torso of `spec`, with the hidden layers that the spec gives its heads."""
+    if isinstance(spec, CnnSpec):
+        return Head(size_in, size_out, gain, spec.head_fcnet_hiddens, spec.head_fcnet_activation)
+    return Head(size_in, size_out, gain, (), "relu")
+
+
+def _output_size(layers: nn.Module, shape: Sequence[int]) -> int:
+    with torch.no_grad():
+        return int(layers(torch.zeros(1, *shape)).shape[1])
+
+
+def _same_padding(height: int, width: int, kernel: int, stride: int) -> nn.ZeroPad2d:
+    """TensorFlow's "same" padding, which RLlib keeps: the odd pixel goes right and below."""
+    pads = []
+    for size in (width, height):
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        pads += [total // 2, total - total // 2]
+    return nn.ZeroPad2d(tuple(pads))

@@ -1,0 +1,65 @@
+"""Whole games played by a policy: evaluation while training, rollouts after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+
+from rlsweep.rl.environments import game_recorder
+from rlsweep.rl.games import Game
+from rlsweep.rl.policies import Policy
+
+MAX_PARALLEL_GAMES = 16
+"""Environments stepped together; more win little and take memory."""
+
+
+def play_games(
+    policy: Policy,
+    environment: VectorEnv,
+    games: int,
+    *,
+    greedy: bool,
+    seed: int,
+    on_step: Callable[[VectorEnv], None] | None = None,
+    on_game: Callable[[Game], None] | None = None,
+) -> list[Game]:
+    """Play `games` whole games.
+
+    Each sub-environment plays a number of games that is fixed beforehand. Taking the first games to end
+    instead would prefer short ones, which are the bad ones in most games.
+
+    Args:
+        policy: decides on observations of `environment`.
+        environment: from `make_playing_environment`.
+        games: at least 1.
+        greedy: the likeliest action instead of a sampled one.
+        seed: of the environments and of sampling; the same seed plays the same games.
+        on_step: called after the reset and each step, for example to take a picture.
+        on_game: called with each game as it ends.
+
+    Returns:
+        The games in the order of their ends.
+    """
+    recorder = game_recorder(environment)
+    left = np.array([len(part) for part in np.array_split(np.arange(games), environment.num_envs)])
+    generator = torch.Generator().manual_seed(seed)
+    observations, _ = environment.reset(seed=seed)
+    recorder.pop_games()
+    played: list[Game] = []
+    while left.any():
+        if on_step is not None:
+            on_step(environment)
+        with torch.inference_mode():
+            tensor = torch.from_numpy(np.ascontiguousarray(observations))
+            actions = policy.act(tensor, greedy=greedy, generator=generator)
+        observations, *_ = environment.step(actions)
+        for game in recorder.pop_games():
+            if left[game.env_index] > 0:
+                left[game.env_index] -= 1
+                played.append(game)
+                if on_game is not None:
+                    on_game(game)
+    return played

@@ -1,0 +1,16 @@
+"""The algorithms that a spec can name, as RLlib's config classes (new API stack only)."""
+
+from __future__ import annotations
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.algorithms.appo import APPOConfig
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.impala import IMPALAConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+
+CONFIG_CLASSES: dict[str, type[AlgorithmConfig]] = {
+    "ppo": PPOConfig,
+    "appo": APPOConfig,
+    "impala": IMPALAConfig,
+    "dqn": DQNConfig,
+}

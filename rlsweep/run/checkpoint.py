@@ -1,0 +1,72 @@
+"""Checkpoint folders: RLlib's checkpoint, the policy as a bundle, our progress, and a manifest.
+
+The manifest is written last and names every file with size and SHA-256: a checkpoint without one, or with
+one that does not match, is not taken for whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rlsweep.errors import RunError
+from rlsweep.spec.layout import RunLayout
+
+ALGORITHM = "algorithm"
+PROGRESS = "progress.json"
+
+
+def write_manifest(folder: Path, row: Mapping[str, Any]) -> None:
+    """Seal a checkpoint folder. `row` is the last result row, kept so that checkpoints can be ranked."""
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != RunLayout.CHECKPOINT_MANIFEST
+    }
+    target = folder / RunLayout.CHECKPOINT_MANIFEST
+    partial = target.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        json.dump({"row": dict(row), "files": files}, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(target)
+
+
+def read_row(folder: Path) -> dict[str, Any]:
+    """The result row that the checkpoint was taken after.
+
+    Raises:
+        RunError: the folder has no readable manifest.
+    """
+    return dict(_read_manifest(folder)["row"])
+
+
+def verify(folder: Path) -> None:
+    """Compare every file with the manifest.
+
+    Raises:
+        RunError: a file is missing or not as it was written.
+    """
+    for name, expected in _read_manifest(folder)["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise RunError(f"{folder} is no whole checkpoint: {name} is missing")
+        if path.stat().st_size != expected["bytes"] or _sha256(path) != expected["sha256"]:
+            raise RunError(f"{folder} is damaged: {name} is not as it was written")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / RunLayout.CHECKPOINT_MANIFEST).read_text("utf-8"))
+        return {"row": manifest["row"], "files": manifest["files"]}
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{folder} is no whole checkpoint: {error}") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,181 @@
+"""`Trial`: the Tune Trainable that holds one RLlib Algorithm.
+
+Composition, not inheritance from Algorithm: Tune sees a small configuration and flat rows, RLlib sees
+its AlgorithmConfig.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.tune import PlacementGroupFactory, Trainable
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
+
+from rlsweep.plan import Plan, PlannedTrial
+from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
+from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.modules import NETWORK
+from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
+from rlsweep.run.checkpoint import ALGORITHM, PROGRESS, verify, write_manifest
+from rlsweep.run.rows import Progress, evaluation_row, result_row, update
+from rlsweep.spec import rows
+from rlsweep.spec.layout import RunLayout
+
+TRIAL_ID = "trial"
+"""The one key of a trial's Tune configuration; everything else stands in the plan."""
+
+EVALUATION_SEED = 1_000_003
+"""Added to the trial's seed: evaluation games are not the training games."""
+
+
+class Trial(Trainable):
+    """One planned trial under Tune. `trainable_for` binds it to a plan."""
+
+    plan: ClassVar[Plan]
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """The placement group that RLlib asks for with this trial's AlgorithmConfig."""
+        trial = cls.plan.trial(config[TRIAL_ID])
+        algorithm_config = build_config(trial.sweep, trial.seed, trial.resources)
+        return algorithm_config.algo_class.default_resource_request(algorithm_config)
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._start(self.plan.trial(config[TRIAL_ID]))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another trial in the same process; Tune calls it where actors are reused."""
+        self._algorithm.stop()
+        self._start(self.plan.trial(new_config[TRIAL_ID]))
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One RLlib training iteration, and an evaluation when one is due."""
+        before, started = self._progress.env_steps, time.perf_counter()
+        result = self._algorithm.train()
+        seconds = time.perf_counter() - started
+        update(self._progress, result, seconds)
+        sweep = self._trial.sweep
+        done = self._is_done()
+        if sweep.evaluation and (done or self._progress.env_steps >= self._next_evaluation):
+            self._next_evaluation = self._progress.env_steps + sweep.evaluation.every
+            self._evaluate(sweep.evaluation.games, sweep.evaluation.greedy)
+        self._row = result_row(
+            sweep.algorithm,
+            self._progress,
+            result,
+            parallel_games=self._parallel_games,
+            frames_per_env_step=sweep.env.frames_per_env_step,
+            new_env_steps=self._progress.env_steps - before,
+            seconds=seconds,
+        )
+        due = self._progress.env_steps >= self._next_checkpoint
+        if due:
+            self._next_checkpoint = self._progress.env_steps + sweep.checkpoints.every
+        return {**self._row, DONE: done, SHOULD_CHECKPOINT: due}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        folder = Path(checkpoint_dir)
+        self._algorithm.save_to_path(folder / ALGORITHM)
+        self._save_policy(folder / RunLayout.POLICY)
+        progress = {"trial": self._trial.id, **self._progress.to_json()}
+        (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
+        write_manifest(folder, self._row)
+
+    def load_checkpoint(self, checkpoint: str | None) -> None:
+        """Go on from a checkpoint folder.
+
+        Raises:
+            RunError: the folder is not whole.
+        """
+        if checkpoint is None:
+            return
+        folder = Path(checkpoint)
+        verify(folder)
+        self._algorithm.restore_from_path(str(folder / ALGORITHM))
+        self._progress = Progress.from_json(json.loads((folder / PROGRESS).read_text("utf-8")))
+        self._plan_next_steps()
+
+    def cleanup(self) -> None:
+        self._algorithm.stop()
+
+    def _start(self, trial: PlannedTrial) -> None:
+        self._trial = trial
+        resources = trial.resources
+        torch.set_num_threads(resources.cpus_for_main_process)
+        self._parallel_games = resources.envs_per_env_runner * max(1, resources.env_runners)
+        self._progress = Progress()
+        self._row: dict[str, Any] = {}
+        self._plan_next_steps()
+        config = build_config(trial.sweep, trial.seed, resources)
+        # Without the storage of this trial the inner Trainable would leave a folder in ~/ray_results.
+        self._algorithm: Algorithm = config.algo_class(config=config, storage=self._storage)
+
+    def _plan_next_steps(self) -> None:
+        sweep, env_steps = self._trial.sweep, self._progress.env_steps
+        self._next_checkpoint = env_steps + sweep.checkpoints.every
+        self._next_evaluation = env_steps + (sweep.evaluation.every if sweep.evaluation else 0)
+
+    def _is_done(self) -> bool:
+        stop, progress = self._trial.sweep.stop, self._progress
+        if progress.env_steps >= stop.env_steps:
+            return True
+        if stop.time is not None and progress.seconds >= stop.time:
+            return True
+        scores = progress.window_scores
+        window_is_full = len(scores) == scores.maxlen
+        return stop.score is not None and window_is_full and sum(scores) / len(scores) >= stop.score
+
+    def _evaluate(self, games: int, greedy: bool) -> None:
+        """Play whole games with the policy as it would be exported now."""
+        folder = Path(self.logdir) / "evaluated_policy"
+        self._save_policy(folder)
+        bundle = load_bundle(folder)
+        environment = make_playing_environment(
+            bundle.env,
+            min(games, MAX_PARALLEL_GAMES),
+            num_threads=self._trial.resources.cpus_for_main_process,
+        )
+        try:
+            seed = self._trial.seed + EVALUATION_SEED
+            played = play_games(bundle.policy, environment, games, greedy=greedy, seed=seed)
+        finally:
+            environment.close()
+        self._progress.evaluation = evaluation_row([game.score for game in played])
+
+    def _save_policy(self, folder: Path) -> None:
+        state = self._algorithm.learner_group.get_state(
+            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
+        )
+        weights = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
+        prefix = f"{NETWORK}."
+        config, spaces = self._algorithm.config, self._algorithm.spaces[DEFAULT_MODULE_ID]
+        is_q_network = self._trial.sweep.algorithm == "dqn"
+        save_bundle(
+            folder,
+            self._trial.sweep,
+            {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)},
+            observation_shape=spaces[0].shape,
+            action_space=spaces[1],
+            q_settings={name: getattr(config, name) for name in Q_SETTINGS} if is_q_network else {},
+            origin={
+                "sweep": self._trial.sweep.name,
+                "trial": self._trial.id,
+                "seed": self._trial.seed,
+                "values": self._trial.values,
+                "env_steps": self._progress.env_steps,
+                "score": self._row.get(rows.SCORE),
+            },
+        )
+
+
+def trainable_for(plan: Plan) -> type[Trial]:
+    """The Trainable class whose trials are those of `plan`; it travels to the workers by value."""
+    return type("Trial", (Trial,), {"plan": plan})

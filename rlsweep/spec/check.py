@@ -1,0 +1,149 @@
+"""What is wrong with a spec, each issue with the place it was written at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from rlsweep.errors import Issue, SpecError, nearest
+from rlsweep.spec.hyperparameters import hyperparameters
+from rlsweep.spec.source import Document, KeyPath
+from rlsweep.spec.sweep import Sweep
+from rlsweep.spec.values import with_values
+
+
+def validation_issues(error: ValidationError, document: Document) -> list[Issue]:
+    """pydantic's findings in the words of a spec's author."""
+    return [_issue(details, document) for details in error.errors(include_url=False)]
+
+
+def hyperparameter_issues(document: Document) -> list[Issue]:
+    """Keys of `training:` that the algorithm's `AlgorithmConfig.training()` does not take."""
+    algorithm, training = document.data.get("algorithm"), document.data.get("training")
+    try:
+        known = hyperparameters(str(algorithm))
+    except KeyError:
+        return []  # an unknown algorithm is an issue of its own
+    if not isinstance(training, dict):
+        return []
+    return [
+        Issue(
+            document.location(("training", name)),
+            f"{algorithm} has no hyperparameter {name!r}",
+            suggestion=nearest(name, known),
+            allowed="the arguments of RLlib's AlgorithmConfig.training()",
+        )
+        for name in training
+        if name not in known
+    ]
+
+
+def parameter_issues(sweep: Sweep, document: Document) -> list[Issue]:
+    """Swept paths that the spec does not have, or whose values it does not take."""
+    issues: list[Issue] = []
+    for path, distribution in sweep.search.parameters.items():
+        where = document.location(("search", "parameters", path))
+        section, _, name = path.partition(".")
+        if section not in SWEEPABLE:
+            suggestion = nearest(path, [f"{s}.{name}" for s in SWEEPABLE])
+            issues.append(Issue(where, f"cannot sweep {path!r}", _sweepable_paths(), suggestion))
+        elif section == "training" and name.split(".")[0] not in hyperparameters(sweep.algorithm):
+            message = f"{sweep.algorithm} has no hyperparameter {name!r}"
+            near = nearest(name, hyperparameters(sweep.algorithm))
+            issues.append(Issue(where, message, suggestion=f"training.{near}" if near else ""))
+        else:
+            issues += _value_issues(sweep, path, distribution.example, document)
+    return issues
+
+
+SWEEPABLE = ("training", "network", "env", "resources")
+"""Sections whose values may differ from trial to trial."""
+
+
+def _sweepable_paths() -> str:
+    return ", ".join(f"{section}.…" for section in SWEEPABLE)
+
+
+def _value_issues(sweep: Sweep, path: str, value: Any, document: Document) -> list[Issue]:
+    try:
+        with_values(sweep, {path: value})
+    except ValidationError as error:
+        where = document.location(("search", "parameters", path))
+        return [
+            Issue(where, f"{path} = {value!r}: {_issue(details, Document({}, {(): where})).message}")
+            for details in error.errors(include_url=False)
+        ]
+    except SpecError as error:
+        return [
+            Issue(document.location(("search", "parameters", path)), str(issue.message))
+            for issue in error.issues
+        ]
+    return []
+
+
+def _issue(details: Any, document: Document) -> Issue:
+    path = _written_path(details["loc"], document.data)
+    kind, given = details["type"], details["input"]
+    dotted = ".".join(map(str, path)) or "the spec"
+    if kind == "extra_forbidden":
+        siblings = _field_names(path[:-1])
+        return Issue(
+            document.location(path),
+            f"unknown key {path[-1]!r} in {'.'.join(map(str, path[:-1])) or 'the spec'}",
+            ", ".join(siblings),
+            nearest(str(path[-1]), siblings),
+        )
+    if kind == "missing":
+        return Issue(document.location(path[:-1]), f"{dotted} is missing")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = details["ctx"]
+        key = context["discriminator"].strip("'")
+        valid = [tag.strip(" '") for tag in context.get("expected_tags", "").split(",") if tag]
+        if kind == "union_tag_not_found":
+            return Issue(document.location(path), f"{dotted}.{key} is missing")
+        wrong = context["tag"]
+        message = f"{dotted}.{key}: no {wrong!r}"
+        return Issue(document.location((*path, key)), message, ", ".join(valid), nearest(wrong, valid))
+    if kind == "literal_error":
+        choices = [part.strip(" '") for part in details["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        message = f"{dotted}: no {given!r}"
+        return Issue(document.location(path), message, ", ".join(choices), nearest(str(given), choices))
+    text = details["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (here: {given!r})"
+    return Issue(document.location(path), f"{dotted}: {text}{shown}")
+
+
+def _written_path(loc: Iterable[str | int], data: Any) -> KeyPath:
+    """pydantic's location without the union members it puts in between."""
+    path: list[str | int] = []
+    steps = list(loc)
+    for index, step in enumerate(steps):
+        is_last = index == len(steps) - 1
+        if isinstance(data, dict) and step in data:
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        elif not (is_last and isinstance(data, dict)):
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _field_names(path: KeyPath) -> list[str]:
+    """The keys that a section of the spec may have."""
+    models: list[type[BaseModel]] = [Sweep]
+    for step in path:
+        fields = [model.model_fields[step] for model in models if step in model.model_fields]
+        models = [model for field in fields for model in _models_in(field.annotation)]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, UnionType, dict) or get_args(annotation):
+        return [model for inner in get_args(annotation) for model in _models_in(inner)]
+    return []

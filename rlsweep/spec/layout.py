@@ -1,0 +1,86 @@
+"""What lies on disk: every name under `runs/`, in one place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_STORAGE = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Paths of one sweep.
+
+    Attributes:
+        root: `runs/<sweep name>`.
+    """
+
+    root: Path
+
+    RESULT_JSON = "result.json"
+    PROGRESS_CSV = "progress.csv"
+    PARAMS_JSON = "params.json"
+    ERROR_TXT = "error.txt"
+    CHECKPOINT = re.compile(r"checkpoint_(\d+)")
+    CHECKPOINT_MANIFEST = "MANIFEST.json"
+    POLICY = "policy"
+
+    @property
+    def manifest(self) -> Path:
+        """`sweep.json`: what this run is."""
+        return self.root / "sweep.json"
+
+    @property
+    def report(self) -> Path:
+        """`report/`: can be deleted, `rlsweep report` writes it again."""
+        return self.root / "report"
+
+    @property
+    def best(self) -> Path:
+        """`best/`: the policy bundle that `rlsweep best` exported last."""
+        return self.root / "best"
+
+    @property
+    def tune(self) -> Path:
+        """`.tune/`: Ray Tune's own state of this sweep; nothing of ours is read from it."""
+        return self.root / ".tune"
+
+    def trial(self, trial_id: str) -> Path:
+        """The folder of one trial."""
+        return self.root / trial_id
+
+    def result_json(self, trial_id: str) -> Path:
+        """One JSON row per iteration, append-only: the truth."""
+        return self.trial(trial_id) / self.RESULT_JSON
+
+    def checkpoints(self, trial_id: str) -> list[Path]:
+        """The whole checkpoints of a trial (those with a manifest), oldest first."""
+        found = [
+            path
+            for path in self.trial(trial_id).glob("checkpoint_*")
+            if self.CHECKPOINT.fullmatch(path.name) and (path / self.CHECKPOINT_MANIFEST).is_file()
+        ]
+        return sorted(found, key=lambda path: path.name)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The folder that holds all runs and the embedded MLflow store."""
+
+    root: Path = DEFAULT_STORAGE
+
+    def run(self, name: str) -> RunLayout:
+        """The layout of the sweep called `name`."""
+        return RunLayout(self.root / name)
+
+    @property
+    def tracking_uri(self) -> str:
+        """URI of the embedded MLflow store, a sqlite file."""
+        return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where the embedded MLflow store keeps artifacts."""
+        return (self.root / "artifacts").resolve()
