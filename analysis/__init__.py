@@ -1,0 +1,1 @@
+"""What came out of a run, read from its history. Needs neither ray nor torch."""

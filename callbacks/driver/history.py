@@ -14,14 +14,9 @@ from typing import Any
 
 from ray.tune import Callback
 
-from rlsweep.spec.layout import RunLayout
-from rlsweep.spec.rows import TUNE_KEYS
-
-FINISHED = "finished"
-STOPPED = "stopped"
-FAILED = "failed"
-RUNNING = "running"
-"""How a trial stands: `stopped` is by the scheduler, before its own stop was reached."""
+from rlsweep.store.layout import RunLayout
+from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED
+from rlsweep.store.rows import TUNE_KEYS
 
 StatusListener = Callable[[str, str], None]
 

@@ -18,9 +18,7 @@ class GameScores(RLlibCallback):
     `episode_return_mean` is not a game score: an episode may be one life, with clipped rewards.
     """
 
-    def on_sample_end(
-        self, *, env_runner: Any, metrics_logger: Any, samples: Any, **kwargs: Any
-    ) -> None:
+    def on_sample_end(self, *, env_runner: Any, metrics_logger: Any, samples: Any, **kwargs: Any) -> None:
         for game in _recorder(env_runner.env).pop_games():
             metrics_logger.log_value(GAME_SCORES, game.score, reduce="item_series")
             metrics_logger.log_value(GAME_ENV_STEPS, game.env_steps, reduce="item_series")

@@ -86,9 +86,7 @@ def config_id(values: Values) -> str:
     """A readable name of a configuration: `lr=0.00025,num_epochs=4`; `base` where nothing is swept."""
     names = {path: path.rsplit(".", 1)[-1] for path in values}
     ambiguous = len(set(names.values())) < len(names)
-    parts = [
-        f"{path if ambiguous else names[path]}={_short(value)}" for path, value in values.items()
-    ]
+    parts = [f"{path if ambiguous else names[path]}={_short(value)}" for path, value in values.items()]
     return ",".join(parts) or "base"
 
 

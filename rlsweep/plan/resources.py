@@ -67,9 +67,7 @@ class TrialResources:
         return sum(bundle.get("GPU", 0) for bundle in self.bundles)
 
 
-def resolve(
-    spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_trials: int
-) -> TrialResources:
+def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_trials: int) -> TrialResources:
     """Fix every `auto` for a machine that has `num_trials` to run.
 
     Raises:

@@ -28,9 +28,7 @@ def configurations(search: SearchSpec) -> list[Values]:
         return [{}]
     if search.method == "grid":
         choices = [distribution.choices or [] for distribution in search.parameters.values()]
-        return [
-            dict(zip(search.parameters, row, strict=True)) for row in itertools.product(*choices)
-        ]
+        return [dict(zip(search.parameters, row, strict=True)) for row in itertools.product(*choices)]
     wanted = search.trials or 1
     return list(itertools.islice(_distinct_draws(search, wanted), wanted))
 

@@ -31,9 +31,7 @@ MAX_ENV_RUNNER_RESTARTS = 10
 """RLlib waits 60 s and restarts 1000 times, which hides an environment that always crashes."""
 
 
-def build_config(
-    sweep: Sweep, seed: int, resources: TrialResources
-) -> AlgorithmConfig:
+def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> AlgorithmConfig:
     """The AlgorithmConfig of one trial.
 
     Args:
@@ -47,18 +45,14 @@ def build_config(
     register_env(ENV_NAME, _create_env)
     env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
     config = CONFIG_CLASSES[sweep.algorithm]()
-    config.environment(
-        ENV_NAME, env_config={"env": sweep.env, "num_threads": max(1, int(env_threads))}
-    )
+    config.environment(ENV_NAME, env_config={"env": sweep.env, "num_threads": max(1, int(env_threads))})
     config.env_runners(
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.envs_per_env_runner,
         num_cpus_per_env_runner=resources.cpus_per_env_runner,
         gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
     )
-    config.learners(
-        num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner
-    )
+    config.learners(num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner)
     config.resources(
         num_cpus_for_main_process=resources.cpus_for_main_process,
         placement_strategy=resources.placement,
@@ -113,9 +107,7 @@ def _frame_stacking(num_frames: int, env: Any, spaces: Any, device: Any) -> Fram
     return FrameStacking(num_frames=num_frames)
 
 
-def _learner_frame_stacking(
-    num_frames: int, observation_space: Any, action_space: Any
-) -> FrameStacking:
+def _learner_frame_stacking(num_frames: int, observation_space: Any, action_space: Any) -> FrameStacking:
     return FrameStacking(num_frames=num_frames, as_learner_connector=True)
 
 

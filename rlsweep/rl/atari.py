@@ -22,9 +22,7 @@ from rlsweep.spec.env import EnvSpec
 NOOP = 0
 
 
-def make_atari(
-    env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False
-) -> VectorEnv:
+def make_atari(env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False) -> VectorEnv:
     """`num_envs` ALE games, recorded, with the life-loss signal and clipping that `env` asks for.
 
     Args:
@@ -38,8 +36,10 @@ def make_atari(
         (stack, H, W, 3); one frame (H, W, 1) each where RLlib's connectors do the stacking.
     """
     needs_gymnasium = render or env.mode is not None or env.difficulty is not None
-    base = _gymnasium_games(env, num_envs, render) if needs_gymnasium else _native_games(
-        env, num_envs, num_threads
+    base = (
+        _gymnasium_games(env, num_envs, render)
+        if needs_gymnasium
+        else _native_games(env, num_envs, num_threads)
     )
     games: VectorEnv = GameRecorder(base)
     if env.atari.terminal_on_life_loss:
@@ -84,9 +84,7 @@ class LifeLossEpisodes(VectorWrapper):
         self._lives = np.zeros(self.num_envs, dtype=np.int64)
         self._lost_life = np.zeros(self.num_envs, dtype=bool)
 
-    def reset(
-        self, *, seed: Any = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observations, infos = self.env.reset(seed=seed, options=options)
         self._lives = np.array(infos["lives"], dtype=np.int64)
         self._lost_life[:] = False
@@ -130,9 +128,7 @@ class SingleFrames(VectorWrapper):
             self.single_observation_space, self.num_envs
         )
 
-    def reset(
-        self, *, seed: Any = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observations, infos = self.env.reset(seed=seed, options=options)
         return np.moveaxis(observations, 1, -1), infos
 
@@ -158,9 +154,7 @@ class StackedFrames(VectorWrapper):
         self._stack = np.zeros((self.num_envs, *shape), dtype=np.uint8)
         self._is_over = np.zeros(self.num_envs, dtype=bool)
 
-    def reset(
-        self, *, seed: Any = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observations, infos = self.env.reset(seed=seed, options=options)
         self._is_over[:] = True
         return self._push(observations), infos
@@ -250,5 +244,3 @@ class _FireReset(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().reset(seed=seed, options=options)
         observation, _, _, _, info = self.env.step(self._fire_action)
         return observation, info
-
-

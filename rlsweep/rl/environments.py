@@ -14,9 +14,7 @@ from rlsweep.rl.games import GameRecorder
 from rlsweep.spec.env import EnvSpec
 
 
-def make_environment(
-    env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False
-) -> VectorEnv:
+def make_environment(env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False) -> VectorEnv:
     """`num_envs` copies of the environment, with a GameRecorder inside.
 
     Args:

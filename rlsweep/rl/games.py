@@ -44,9 +44,7 @@ class GameRecorder(VectorWrapper):
         self._is_over = np.zeros(self.num_envs, dtype=bool)
         self._games: list[Game] = []
 
-    def reset(
-        self, *, seed: Any = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         everything = np.ones(self.num_envs, dtype=bool)
         mask = (options or {}).get("reset_mask", everything)
         observations, infos = self.env.reset(seed=seed, options=options)

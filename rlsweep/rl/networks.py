@@ -99,9 +99,7 @@ class ImpalaResnet(nn.Module):
                 _ResidualBlock(width),
             ]
             channels = width
-        convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten()).to(
-            memory_format=torch.channels_last
-        )
+        convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten()).to(memory_format=torch.channels_last)
         size = _output_size(convolutions, images.output_shape)
         self.layers = nn.Sequential(images, convolutions, nn.Linear(size, 256), nn.ReLU())
         self.output_size = 256

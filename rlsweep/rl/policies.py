@@ -30,9 +30,7 @@ class Policy(Protocol):
     def decide(self, observations: Tensor) -> Tensor:
         """(B, *observation shape) -> (B, outputs): logits, Q-values, or mean and log std."""
 
-    def act(
-        self, observations: Tensor, *, greedy: bool, generator: torch.Generator
-    ) -> np.ndarray:
+    def act(self, observations: Tensor, *, greedy: bool, generator: torch.Generator) -> np.ndarray:
         """(B, *observation shape) -> (B,) action indices, or (B, *action shape) in the space's bounds."""
 
 
@@ -81,9 +79,7 @@ class ActorCritic(nn.Module):
     def decide(self, observations: Tensor) -> Tensor:
         return self.policy_head(self.features(observations))  # type: ignore[no-any-return]
 
-    def act(
-        self, observations: Tensor, *, greedy: bool, generator: torch.Generator
-    ) -> np.ndarray:
+    def act(self, observations: Tensor, *, greedy: bool, generator: torch.Generator) -> np.ndarray:
         outputs = self.decide(observations)
         if isinstance(self.action_space, gymnasium.spaces.Discrete):
             if greedy:
@@ -146,9 +142,7 @@ class QNetwork(nn.Module):
     def decide(self, observations: Tensor) -> Tensor:
         return self.expectation(self.atom_logits(observations))
 
-    def act(
-        self, observations: Tensor, *, greedy: bool, generator: torch.Generator
-    ) -> np.ndarray:
+    def act(self, observations: Tensor, *, greedy: bool, generator: torch.Generator) -> np.ndarray:
         actions = self.decide(observations).argmax(-1)
         if not greedy:
             shape = actions.shape

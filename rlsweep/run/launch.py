@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,17 @@ import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from callbacks.driver.history import FINISHED, RUNNING, STOPPED, History
+from callbacks.driver.console import SweepConsole
+from callbacks.driver.history import History
 from rlsweep.plan import Machine, Plan
-from rlsweep.run.manifest import PENDING, Manifest, TrialRecord, new_manifest
+from rlsweep.rl import preflight
+from rlsweep.run.manifest import new_manifest
+from rlsweep.run.tracking import mlflow_tracker
 from rlsweep.run.trial import TRIAL_ID, trainable_for
-from rlsweep.spec import AshaSpec, Sweep, rows
-from rlsweep.spec.layout import RunLayout, Storage
+from rlsweep.spec import AshaSpec, Sweep
+from rlsweep.store import rows
+from rlsweep.store.layout import RunLayout, Storage
+from rlsweep.store.manifest import FINISHED, PENDING, RUNNING, STOPPED, Manifest, TrialRecord
 
 ENDED = (FINISHED, STOPPED)
 SUPERSEDED = "superseded"
@@ -46,6 +51,8 @@ def ray_session() -> Iterator[Machine]:
     is_local = not os.environ.get("RAY_ADDRESS")
     arguments: dict[str, Any] = {"include_dashboard": False} if is_local else {}
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
+    for name in ("ray.tune", "ray.rllib", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         available = ray.cluster_resources()
         yield Machine(cpus=int(available.get("CPU", 0)), gpus=available.get("GPU", 0.0))
@@ -53,7 +60,7 @@ def ray_session() -> Iterator[Machine]:
         ray.shutdown()
 
 
-def launch(plan: Plan, storage: Storage, callbacks: Sequence[tune.Callback] = ()) -> Manifest:
+def launch(plan: Plan, storage: Storage) -> Manifest:
     """Run every trial of a plan that has not ended yet.
 
     A trial that ended before, with the same spec and seed, is not run again. One that was interrupted or
@@ -61,15 +68,16 @@ def launch(plan: Plan, storage: Storage, callbacks: Sequence[tune.Callback] = ()
 
     Args:
         plan: made for the machine of the running `ray_session`.
-        storage: where the run folder lies.
-        callbacks: on the driver, after the history.
+        storage: where the run folder and the embedded MLflow store lie.
 
     Returns:
         The manifest with each trial's status.
 
     Raises:
+        PreflightError: a trial cannot run on this machine.
         KeyboardInterrupt: the user stopped it; running trials keep their last checkpoint.
     """
+    preflight.check(plan)
     layout = storage.run(plan.sweep.name)
     manifest = _open_manifest(plan, layout)
     waiting = [record for record in manifest.trials if record.status not in ENDED]
@@ -83,8 +91,13 @@ def launch(plan: Plan, storage: Storage, callbacks: Sequence[tune.Callback] = ()
         manifest.write(layout)
 
     params = {record.id: {"values": record.values, "seed": record.seed} for record in waiting}
-    history = History(layout, params, on_status)
-    _tuner(plan, waiting, storage, [history, *callbacks]).fit()
+    goals = {record.id: plan.trial(record.id).sweep.stop.env_steps for record in waiting}
+    callbacks = [
+        History(layout, params, on_status),
+        mlflow_tracker(plan, manifest, layout, storage),
+        SweepConsole(plan.sweep.name, goals),
+    ]
+    _tuner(plan, waiting, storage, callbacks).fit()
     if any(record.status in (PENDING, RUNNING) for record in manifest.trials):
         raise KeyboardInterrupt  # Tune takes the first Ctrl-C for an order to stop, and just returns
     return manifest

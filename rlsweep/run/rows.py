@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_SCORES
-from rlsweep.spec import Algorithm, rows
+from rlsweep.spec import Algorithm
+from rlsweep.store import rows
 
 _ACTOR_CRITIC_METRICS = {
     "policy_loss": "policy_loss",
@@ -23,8 +24,7 @@ _ACTOR_CRITIC_METRICS = {
 }
 
 LEARNER_METRICS: dict[Algorithm, dict[str, str]] = {
-    "ppo": _ACTOR_CRITIC_METRICS
-    | {"mean_kl_loss": "mean_kl_loss", "vf_explained_var": "vf_explained_var"},
+    "ppo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss", "vf_explained_var": "vf_explained_var"},
     "appo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss"},
     "impala": _ACTOR_CRITIC_METRICS,
     "dqn": {
@@ -70,8 +70,7 @@ class Progress:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `Progress.from_json` reads them back."""
         return {
-            name: list(value) if isinstance(value, deque) else value
-            for name, value in asdict(self).items()
+            name: list(value) if isinstance(value, deque) else value for name, value in asdict(self).items()
         }
 
     @classmethod
@@ -101,7 +100,7 @@ def result_row(
     new_env_steps: int,
     seconds: float,
 ) -> dict[str, float | int | bool]:
-    """The row of one iteration (its keys are described in `rlsweep.spec.rows`).
+    """The row of one iteration (its keys are described in `rlsweep.store.rows`).
 
     Args:
         algorithm: decides on the `learner/…` keys.

@@ -23,10 +23,10 @@ from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
-from rlsweep.run.checkpoint import ALGORITHM, PROGRESS, verify, write_manifest
 from rlsweep.run.rows import Progress, evaluation_row, result_row, update
-from rlsweep.spec import rows
-from rlsweep.spec.layout import RunLayout
+from rlsweep.store import rows
+from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, verify, write_manifest
+from rlsweep.store.layout import RunLayout
 
 TRIAL_ID = "trial"
 """The one key of a trial's Tune configuration; everything else stands in the plan."""

@@ -122,9 +122,7 @@ def _written_path(loc: Iterable[str | int], data: Any) -> KeyPath:
     steps = list(loc)
     for index, step in enumerate(steps):
         is_last = index == len(steps) - 1
-        if isinstance(data, dict) and step in data:
-            data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int) and step < len(data)):
             data = data[step]
         elif not (is_last and isinstance(data, dict)):
             continue

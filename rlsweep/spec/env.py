@@ -124,9 +124,7 @@ class EnvSpec(SpecModel):
         """The settings of an ALE game with the protocol's defaults filled in."""
         defaults = PROTOCOLS[self.protocol or "dqn"]
         written = {
-            name: value
-            for name in AtariSettings.model_fields
-            if (value := getattr(self, name)) is not None
+            name: value for name in AtariSettings.model_fields if (value := getattr(self, name)) is not None
         }
         if isinstance(self.resolution, int):
             written["resolution"] = (self.resolution, self.resolution)

@@ -107,9 +107,7 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
         raise SpecError([Issue(where, f"{parent} extends this file in turn: a circle")])
     if not parent_path.is_file():
         siblings = sorted(str(p.relative_to(path.parent)) for p in path.parent.glob("**/*.yaml"))
-        raise SpecError(
-            [Issue(where, f"extends {parent!r}: no such file", "", nearest(parent, siblings))]
-        )
+        raise SpecError([Issue(where, f"extends {parent!r}: no such file", "", nearest(parent, siblings))])
     base = _read_with_parents(parent_path, (*children, path))
     _overlay(base, document)
     return base

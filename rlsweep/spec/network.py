@@ -59,6 +59,4 @@ class MlpSpec(SpecModel):
     vf_share_layers: bool = False
 
 
-NetworkSpec = Annotated[
-    NatureCnnSpec | ImpalaResnetSpec | CnnSpec | MlpSpec, Field(discriminator="name")
-]
+NetworkSpec = Annotated[NatureCnnSpec | ImpalaResnetSpec | CnnSpec | MlpSpec, Field(discriminator="name")]

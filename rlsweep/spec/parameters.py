@@ -60,9 +60,7 @@ class Distribution(SpecModel):
             raise ValueError(f"min {low} must be a finite number below max {high}")
         if self.distribution == "log_uniform" and low <= 0:
             raise ValueError(f"log_uniform needs min above 0, not {low}")
-        if self.distribution == "int_uniform" and not (
-            float(low).is_integer() and float(high).is_integer()
-        ):
+        if self.distribution == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
             raise ValueError(f"int_uniform needs whole bounds, not {low} and {high}")
 
     @property

@@ -75,9 +75,7 @@ def parse_file(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError([Issue(Location(name), f"cannot be read as text: {error}")]) from None
     if len(raw) > MAX_BYTES:
-        raise SpecError(
-            [Issue(Location(name), f"{len(raw)} bytes is no spec", f"at most {MAX_BYTES} bytes")]
-        )
+        raise SpecError([Issue(Location(name), f"{len(raw)} bytes is no spec", f"at most {MAX_BYTES} bytes")])
     return parse_text(text, name)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsweep.errors import RunError
-from rlsweep.spec.layout import RunLayout
+from rlsweep.store.layout import RunLayout
 
 ALGORITHM = "algorithm"
 PROGRESS = "progress.json"

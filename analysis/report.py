@@ -1,0 +1,106 @@
+"""`report/`: the run in one page of markdown and one figure."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+from analysis.comparison import ConfigurationResult, compare
+from analysis.figures import MAX_CURVES, draw_learning_curves, learning_curves
+from analysis.history import RunHistory, read_run
+from rlsweep.store.layout import RunLayout
+
+REPORT = "report.md"
+FIGURE = "learning_curves.png"
+
+
+def write_report(layout: RunLayout) -> Path:
+    """Write `report/report.md` and its figure anew.
+
+    Returns:
+        The path of the markdown file.
+
+    Raises:
+        RunError: the run cannot be read.
+    """
+    run = read_run(layout)
+    ranked = compare(run)
+    order = [configuration.config_id for configuration in ranked]
+    curves = sorted(learning_curves(run), key=lambda curve: order.index(curve.config_id))
+    layout.report.mkdir(parents=True, exist_ok=True)
+    draw_learning_curves(curves, run.metric, run.manifest.name, layout.report / FIGURE)
+    target = layout.report / REPORT
+    target.write_text(_markdown(run, ranked, len(curves)), "utf-8")
+    return target
+
+
+def table(ranked: list[ConfigurationResult]) -> list[list[str]]:
+    """Header and one line per configuration, the best first."""
+    header = ["configuration", "seeds", "last (mean ± std)", "best (mean)", "env steps", "status"]
+    return [header, *[_line(configuration) for configuration in ranked]]
+
+
+def _line(configuration: ConfigurationResult) -> list[str]:
+    statuses = sorted({trial.status for trial in configuration.trials})
+    return [
+        configuration.config_id,
+        ", ".join(str(trial.seed) for trial in configuration.trials),
+        f"{_number(configuration.last_mean)} ± {_number(configuration.last_std)}",
+        _number(configuration.best_mean),
+        f"{configuration.env_steps:,}",
+        ", ".join(statuses),
+    ]
+
+
+def _markdown(run: RunHistory, ranked: list[ConfigurationResult], num_curves: int) -> str:
+    manifest = run.manifest
+    header, *lines = table(ranked)
+    parts = [
+        f"# {manifest.name}",
+        str(manifest.spec.get("description", "")),
+        f"Objective: {'maximize' if run.maximize else 'minimize'} `{run.metric}`, the mean over seeds of "
+        "each seed's last valid value. Best first.",
+        "\n".join(_row(cells) for cells in (header, ["---"] * len(header), *lines)),
+        "\n".join(_cautions(run, ranked)),
+        f"![learning curves]({FIGURE})",
+    ]
+    if num_curves > MAX_CURVES:
+        parts.append(f"The figure shows the best {MAX_CURVES} of {num_curves} configurations.")
+    parts.append(
+        f"git commit `{manifest.git_commit or 'unknown'}`, "
+        + ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
+        + f"; written {datetime.now(UTC).isoformat(timespec='seconds')}."
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _cautions(run: RunHistory, ranked: list[ConfigurationResult]) -> list[str]:
+    """What a reader must know before believing the order."""
+    cautions = []
+    if any(len(configuration.trials) == 1 for configuration in ranked):
+        cautions.append(
+            "- One seed says little: the spread between seeds of one configuration is often larger than "
+            "the distance between configurations. Add `seeds: 3` or more."
+        )
+    unfinished = [configuration.config_id for configuration in ranked if not configuration.is_complete]
+    if unfinished:
+        cautions.append(
+            f"- Not every trial ran to its stop: {', '.join(unfinished)}. Their last values stand at "
+            "fewer env steps than the others'."
+        )
+    missing = [found.config_id for found in ranked if not math.isfinite(found.last_mean)]
+    if missing:
+        cautions.append(f"- No valid value yet: {', '.join(missing)}.")
+    skipped = sum(trial.skipped_lines for trial in run.trials)
+    if skipped:
+        cautions.append(f"- {skipped} lines of result.json were no whole rows and are left out.")
+    return cautions
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"

@@ -1,0 +1,1 @@
+"""What lies on disk: names, row keys, manifests. Needs neither ray nor torch, so analysis reads it too."""
