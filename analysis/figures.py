@@ -41,7 +41,9 @@ class LearningCurve:
         """(points,) over the seeds that are there; NaN where none is."""
         counts = np.isfinite(self.seeds).sum(axis=0)
         sums = np.nansum(self.seeds, axis=0)
-        return np.divide(sums, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+        mean: np.ndarray = np.full(counts.shape, np.nan)
+        np.divide(sums, counts, out=mean, where=counts > 0)
+        return mean
 
 
 def learning_curves(run: RunHistory) -> list[LearningCurve]:

@@ -84,7 +84,7 @@ def plan(
         return
     _print_table(
         ["trial", "env steps", "bundles"],
-        [[t["id"], f"{t['env_steps']:,}", json.dumps(t["bundles"])] for t in trials],
+        [[str(t["id"]), f"{t['env_steps']:,}", json.dumps(t["bundles"])] for t in trials],
     )
     print(f"{len(trials)} trials, {planned.env_steps:,} env steps")
 
@@ -153,9 +153,8 @@ def best(run: Run, as_json: AsJson = False, storage: StorageDir = DEFAULT_STORAG
         )
         return
     seeds = len(configuration.trials)
-    print(
-        f"winner: {configuration.config_id} ({checkpoint.metric} {configuration.last_mean:.2f}, mean of {seeds} seeds)"
-    )
+    score = f"{checkpoint.metric} {configuration.last_mean:.2f}, mean of {seeds} seeds"
+    print(f"winner: {configuration.config_id} ({score})")
     print(
         f"from: {checkpoint.path} ({checkpoint.metric} {checkpoint.value:.2f} after "
         f"{checkpoint.env_steps:,} env steps)"

@@ -1,0 +1,1 @@
+"""On the machine that steers the sweep: `ray.tune.Callback`s."""

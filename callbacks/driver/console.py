@@ -56,16 +56,15 @@ class SweepConsole(Callback):
     def __init__(self, name: str, goals: Mapping[str, int]) -> None:
         self._name = name
         self._views = {trial_id: _View(goal) for trial_id, goal in goals.items()}
-        self._console = Console(stderr=True, highlight=False)
-        is_live = self._console.is_terminal and sys.stdout.isatty()
-        self._live = (
-            Live(console=self._console, get_renderable=self._table, auto_refresh=False) if is_live else None
-        )
 
     def setup(
         self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any
     ) -> None:
-        if self._live is not None:
+        # Not in the constructor: Tune pickles its callbacks before the sweep starts.
+        self._console = Console(stderr=True, highlight=False)
+        self._live: Live | None = None
+        if self._console.is_terminal and sys.stdout.isatty():
+            self._live = Live(console=self._console, get_renderable=self._table, auto_refresh=False)
             self._live.start()
         else:
             self._console.print(f"{self._name}: {len(self._views)} trials")

@@ -106,7 +106,7 @@ class MLflowTracker(Callback):
         on_run: Callable[[str, str], None],
     ) -> None:
         self._sweep = sweep
-        self._client = MlflowClient(tracking_uri)
+        self._tracking_uri = tracking_uri
         self._artifact_location = artifact_location
         self._on_run = on_run
         self._runs: dict[str, _Run] = {}
@@ -118,6 +118,8 @@ class MLflowTracker(Callback):
     def setup(
         self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any
     ) -> None:
+        # Not in the constructor: Tune pickles its callbacks before the sweep starts.
+        self._client = MlflowClient(self._tracking_uri)
         try:
             self._experiment_id = self._find_experiment()
             self._open_parent()

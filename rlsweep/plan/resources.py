@@ -74,13 +74,13 @@ def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_tria
         PreflightError: one trial does not fit on the machine.
     """
     share = max(1, machine.cpus // max(1, num_trials))
-    env_runners = spec.env_runners
-    if env_runners == "auto":
-        env_runners = _auto_env_runners(algorithm, share)
-    main_cpus = spec.cpus_for_main_process
-    if main_cpus == "auto":
-        left = share - int(env_runners * spec.cpus_per_env_runner)
-        main_cpus = min(max(1, left), MAX_AUTO_CPUS)
+    env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
+    left = share - int(env_runners * spec.cpus_per_env_runner)
+    main_cpus = (
+        min(max(1, left), MAX_AUTO_CPUS)
+        if spec.cpus_for_main_process == "auto"
+        else spec.cpus_for_main_process
+    )
     resources = TrialResources(
         env_runners=env_runners,
         envs_per_env_runner=spec.envs_per_env_runner,

@@ -103,11 +103,11 @@ def _stack_frames_by_connector(config: AlgorithmConfig, num_frames: int) -> None
     config.learners(learner_connector=functools.partial(_learner_frame_stacking, num_frames))
 
 
-def _frame_stacking(num_frames: int, env: Any, spaces: Any, device: Any) -> FrameStacking:
+def _frame_stacking(num_frames: int, *_env_spaces_device: Any) -> FrameStacking:
     return FrameStacking(num_frames=num_frames)
 
 
-def _learner_frame_stacking(num_frames: int, observation_space: Any, action_space: Any) -> FrameStacking:
+def _learner_frame_stacking(num_frames: int, *_spaces: Any) -> FrameStacking:
     return FrameStacking(num_frames=num_frames, as_learner_connector=True)
 
 

@@ -60,7 +60,7 @@ def fire_action(env: EnvSpec) -> int | None:
     A game needs FIRE when it is the second action of its minimal set (Baselines' `FireResetEnv`).
     """
     with gymnasium.make(env.id, full_action_space=env.atari.full_action_space) as game:
-        meanings = game.unwrapped.get_action_meanings()  # type: ignore[attr-defined]
+        meanings = game.unwrapped.get_action_meanings()
     return 1 if len(meanings) >= 3 and meanings[1] == "FIRE" else None
 
 
@@ -175,7 +175,7 @@ class StackedFrames(VectorWrapper):
 def _native_games(env: EnvSpec, num_envs: int, num_threads: int) -> VectorEnv:
     settings = env.atari
     height, width = settings.resolution
-    return AtariVectorEnv(
+    games: VectorEnv = AtariVectorEnv(
         rom_name(env.id),
         num_envs,
         num_threads=num_threads,
@@ -194,6 +194,7 @@ def _native_games(env: EnvSpec, num_envs: int, num_threads: int) -> VectorEnv:
         life_loss_info=False,
         reward_clipping=False,
     )
+    return games
 
 
 def _gymnasium_games(env: EnvSpec, num_envs: int, render: bool) -> VectorEnv:
@@ -207,7 +208,7 @@ def _gymnasium_game(env: EnvSpec, render: bool) -> gymnasium.Env[Any, Any]:
     gymnasium.register_envs(ale_py)
     settings = env.atari
     height, width = settings.resolution
-    choices = {"mode": env.mode, "difficulty": env.difficulty}
+    choices: dict[str, Any] = {"mode": env.mode, "difficulty": env.difficulty}
     game = gymnasium.make(
         env.id,
         frameskip=1,

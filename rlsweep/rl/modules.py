@@ -39,7 +39,7 @@ Batch = dict[str, Any]
 
 def network_spec(model_config: dict[str, Any]) -> NetworkSpec:
     """The `network:` section inside a module's model config."""
-    return TypeAdapter(NetworkSpec).validate_python(model_config[NETWORK])  # type: ignore[no-any-return]
+    return TypeAdapter(NetworkSpec).validate_python(model_config[NETWORK])
 
 
 class ActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):

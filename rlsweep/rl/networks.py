@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class NatureCnn(nn.Module):
     def __init__(self, shape: Sequence[int], spec: NatureCnnSpec) -> None:
         super().__init__()
         images = Images(shape)
-        convolutions = nn.Sequential(
+        convolutions = channels_last(
             orthogonal(nn.Conv2d(images.output_shape[0], 32, 8, 4), RELU_GAIN),
             nn.ReLU(),
             orthogonal(nn.Conv2d(32, 64, 4, 2), RELU_GAIN),
@@ -71,7 +72,7 @@ class NatureCnn(nn.Module):
             orthogonal(nn.Conv2d(64, 64, 3, 1), RELU_GAIN),
             nn.ReLU(),
             nn.Flatten(),
-        ).to(memory_format=torch.channels_last)
+        )
         size = _output_size(convolutions, images.output_shape)
         self.layers = nn.Sequential(
             images, convolutions, orthogonal(nn.Linear(size, 512), RELU_GAIN), nn.ReLU()
@@ -99,7 +100,7 @@ class ImpalaResnet(nn.Module):
                 _ResidualBlock(width),
             ]
             channels = width
-        convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten()).to(memory_format=torch.channels_last)
+        convolutions = channels_last(*sections, nn.ReLU(), nn.Flatten())
         size = _output_size(convolutions, images.output_shape)
         self.layers = nn.Sequential(images, convolutions, nn.Linear(size, 256), nn.ReLU())
         self.output_size = 256
@@ -138,7 +139,7 @@ class Cnn(nn.Module):
             layers.append(nn.Conv2d(channels, out_channels, kernel, stride))
             layers.append(ACTIVATIONS[spec.conv_activation]())
             channels, height, width = out_channels, -(-height // stride), -(-width // stride)
-        convolutions = nn.Sequential(*layers, nn.Flatten()).to(memory_format=torch.channels_last)
+        convolutions = channels_last(*layers, nn.Flatten())
         self.layers = nn.Sequential(images, convolutions)
         self.output_size = channels * height * width
 
@@ -159,10 +160,17 @@ class Mlp(nn.Module):
         return self.layers(observations.flatten(1).to(torch.float32))  # type: ignore[no-any-return]
 
 
+def channels_last(*layers: nn.Module) -> nn.Sequential:
+    """Layers whose weights lie in memory channels last, the layout that CPU and GPU kernels prefer."""
+    stack = nn.Sequential(*layers)
+    stack.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return stack
+
+
 def dense(sizes: Sequence[int], activation: str) -> nn.Sequential:
     """Linear layers of the given sizes, each followed by the activation."""
     layers: list[nn.Module] = []
-    for size_in, size_out in zip(sizes, sizes[1:], strict=False):
+    for size_in, size_out in pairwise(sizes):
         layers += [orthogonal(nn.Linear(size_in, size_out), RELU_GAIN), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers)
 
@@ -221,8 +229,11 @@ def _output_size(layers: nn.Module, shape: Sequence[int]) -> int:
 
 def _same_padding(height: int, width: int, kernel: int, stride: int) -> nn.ZeroPad2d:
     """TensorFlow's "same" padding, which RLlib keeps: the odd pixel goes right and below."""
-    pads = []
-    for size in (width, height):
-        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        pads += [total // 2, total - total // 2]
-    return nn.ZeroPad2d(tuple(pads))
+    left, right = _pads(width, kernel, stride)
+    top, bottom = _pads(height, kernel, stride)
+    return nn.ZeroPad2d((left, right, top, bottom))
+
+
+def _pads(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2

@@ -83,9 +83,9 @@ class ActorCritic(nn.Module):
         outputs = self.decide(observations)
         if isinstance(self.action_space, gymnasium.spaces.Discrete):
             if greedy:
-                return outputs.argmax(-1).numpy()  # type: ignore[no-any-return]
+                return outputs.argmax(-1).numpy()
             chances = outputs.softmax(-1)
-            return torch.multinomial(chances, 1, generator=generator).squeeze(-1).numpy()  # type: ignore[no-any-return]
+            return torch.multinomial(chances, 1, generator=generator).squeeze(-1).numpy()
         mean, log_std = outputs.chunk(2, dim=-1)
         noise = torch.zeros_like(mean) if greedy else torch.randn(mean.shape, generator=generator)
         return unsquash((mean + log_std.exp() * noise).numpy(), self.action_space)
@@ -137,7 +137,7 @@ class QNetwork(nn.Module):
         """(B, actions, atoms) -> (B, actions) Q-values."""
         if self.num_atoms == 1:
             return atom_logits.squeeze(-1)
-        return (atom_logits.softmax(-1) * self.atoms).sum(-1)
+        return (atom_logits.softmax(-1) * self.get_buffer("atoms")).sum(-1)
 
     def decide(self, observations: Tensor) -> Tensor:
         return self.expectation(self.atom_logits(observations))
@@ -149,7 +149,7 @@ class QNetwork(nn.Module):
             explores = torch.rand(shape, generator=generator) < EVALUATION_EPSILON
             anything = torch.randint(self.num_actions, shape, generator=generator)
             actions = torch.where(explores, anything, actions)
-        return actions.numpy()  # type: ignore[no-any-return]
+        return actions.numpy()
 
 
 def unsquash(actions: np.ndarray, space: gymnasium.Space) -> np.ndarray:
@@ -160,7 +160,7 @@ def unsquash(actions: np.ndarray, space: gymnasium.Space) -> np.ndarray:
     if not isinstance(space, gymnasium.spaces.Box) or not space.is_bounded():
         return actions
     scaled = space.low + (np.clip(actions, -1.0, 1.0) + 1.0) * (space.high - space.low) / 2.0
-    return np.clip(scaled, space.low, space.high).astype(space.dtype)
+    return np.asarray(np.clip(scaled, space.low, space.high), dtype=space.dtype)
 
 
 def _policy_outputs(space: gymnasium.Space) -> int:

@@ -27,7 +27,7 @@ def training_arguments(config_class: type[AlgorithmConfig]) -> list[str]:
     names: set[str] = set()
     for base in config_class.__mro__:
         if "training" in vars(base):
-            parameters = inspect.signature(base.training).parameters
+            parameters = inspect.signature(vars(base)["training"]).parameters
             names |= {name for name, given in parameters.items() if given.default != DEPRECATED_VALUE}
     return sorted(names - _NOT_FOR_SPECS)
 

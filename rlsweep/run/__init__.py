@@ -1,0 +1,1 @@
+"""Effects: Ray, Tune, checkpoints, exports, rollouts."""

@@ -53,6 +53,7 @@ def ray_session() -> Iterator[Machine]:
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
     for name in ("ray.tune", "ray.rllib", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     try:
         available = ray.cluster_resources()
         yield Machine(cpus=int(available.get("CPU", 0)), gpus=available.get("GPU", 0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
@@ -50,9 +51,8 @@ def rollout(
         with imageio.get_writer(video, fps=fps, macro_block_size=MACRO_BLOCK) as writer:
 
             def film(playing: VectorEnv) -> None:
-                pictures = playing.render()
-                assert pictures is not None
-                writer.append_data(np.asarray(pictures[0]))
+                pictures: Any = playing.render()
+                writer.append_data(np.asarray(pictures[0]))  # type: ignore[attr-defined]
 
             return play_games(bundle.policy, environment, games, on_step=film, **arguments)  # type: ignore[arg-type]
     finally:

@@ -40,6 +40,10 @@ class Trial(Trainable):
 
     plan: ClassVar[Plan]
 
+    _row: dict[str, Any]
+    _next_checkpoint: int
+    _next_evaluation: int
+
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """The placement group that RLlib asks for with this trial's AlgorithmConfig."""
@@ -112,7 +116,7 @@ class Trial(Trainable):
         torch.set_num_threads(resources.cpus_for_main_process)
         self._parallel_games = resources.envs_per_env_runner * max(1, resources.env_runners)
         self._progress = Progress()
-        self._row: dict[str, Any] = {}
+        self._row = {}
         self._plan_next_steps()
         config = build_config(trial.sweep, trial.seed, resources)
         # Without the storage of this trial the inner Trainable would leave a folder in ~/ray_results.

@@ -116,13 +116,14 @@ def _issue(details: Any, document: Document) -> Issue:
     return Issue(document.location(path), f"{dotted}: {text}{shown}")
 
 
-def _written_path(loc: Iterable[str | int], data: Any) -> KeyPath:
+def _written_path(loc: Iterable[Any], data: Any) -> KeyPath:
     """pydantic's location without the union members it puts in between."""
-    path: list[str | int] = []
+    path: list[Any] = []
     steps = list(loc)
     for index, step in enumerate(steps):
         is_last = index == len(steps) - 1
-        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int) and step < len(data)):
+        in_list = isinstance(data, list) and isinstance(step, int) and step < len(data)
+        if in_list or (isinstance(data, dict) and step in data):
             data = data[step]
         elif not (is_last and isinstance(data, dict)):
             continue

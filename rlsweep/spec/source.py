@@ -126,7 +126,7 @@ class _NodeReader:
                 locations[(*path, index)] = self._location(child)
                 items.append(self.read(child, (*path, index), locations))
             return items
-        return self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return self._loader.construct_object(node)
 
     def _read_mapping(
         self, node: yaml.MappingNode, path: KeyPath, locations: dict[KeyPath, Location]
