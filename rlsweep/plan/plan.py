@@ -94,7 +94,7 @@ def trial_id(values: Values, seed: int) -> str:
     """`lr=0.00025_seed0_5f0c9a1e`: safe as a folder name, at most 100 characters."""
     content = json.dumps({"values": values, "seed": seed}, sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-    readable = re.sub(r"[^A-Za-z0-9=,.+-]+", "-", config_id(values))[:80]
+    readable = re.sub(r"[^A-Za-z0-9_=,.+-]+", "-", config_id(values))[:80]
     return f"{readable}_seed{seed}_{digest}"
 
 

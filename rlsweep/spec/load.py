@@ -158,6 +158,7 @@ def _merge_search_spaces(document: Document, root: Path) -> None:
                 [Issue(where, f"no search space {name!r}", ", ".join(known), nearest(str(name), known))]
             )
         space = parse_file(path)
+        _check_search_space(space)
         prefix: KeyPath = ("search", "parameters")
         _overlay(
             merged,
@@ -170,6 +171,23 @@ def _merge_search_spaces(document: Document, root: Path) -> None:
     _overlay(merged, Document({"search": search}, {}))
     document.data["search"] = merged.data["search"]
     document.locations = merged.locations | document.locations
+
+
+def _check_search_space(space: Document) -> None:
+    allowed = ("description", "source", "parameters")
+    unknown = [key for key in space.data if key not in allowed]
+    if unknown:
+        raise SpecError(
+            [
+                Issue(
+                    space.location((key,)),
+                    f"unknown key {key!r} in a search space",
+                    ", ".join(allowed),
+                    nearest(key, allowed),
+                )
+                for key in unknown
+            ]
+        )
 
 
 def _overlay(base: Document, over: Document) -> None:

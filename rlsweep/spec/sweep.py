@@ -17,6 +17,14 @@ Count = Annotated[int, Field(ge=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
+def _seed_list(value: Any) -> Any:
+    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _name_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 class SearchSpec(SpecModel):
     """`search:`: which configurations are tried.
 
@@ -31,7 +39,7 @@ class SearchSpec(SpecModel):
     method: Literal["grid", "random"] = "random"
     trials: PositiveInt | None = None
     seed: int = 0
-    space: tuple[str, ...] = ()
+    space: Annotated[tuple[str, ...], BeforeValidator(_name_list)] = ()
     parameters: dict[str, Distribution] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -143,14 +151,6 @@ class FailureSpec(SpecModel):
     """`failures:`: a trial that dies starts again from its last checkpoint so many times."""
 
     max_retries: Count = 0
-
-
-def _seed_list(value: Any) -> Any:
-    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _name_list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
 
 
 class Sweep(SpecModel):

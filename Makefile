@@ -1,0 +1,67 @@
+# Short forms of `rlsweep …`. The first target that needs it makes the virtual environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RLSWEEP := $(BIN)/rlsweep
+HOST ?= 127.0.0.1
+PORT ?= 5000
+GAMES ?= 5
+
+.DEFAULT_GOAL := help
+.PHONY: help sweep validate plan report best rollout ui test test-slow check format lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+sweep: $(VENV)/.installed ## Run a sweep: SPEC=breakout_lr.yaml [PROFILE=smoke] [ARGS="--set search.trials=4"]
+	$(RLSWEEP) run $(call needed,SPEC) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+validate: $(VENV)/.installed ## Check a spec: SPEC=… [PROFILE=…]
+	$(RLSWEEP) validate $(call needed,SPEC) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+plan: $(VENV)/.installed ## Show the trials of a spec: SPEC=… [PROFILE=…]
+	$(RLSWEEP) plan $(call needed,SPEC) $(if $(PROFILE),--profile $(PROFILE)) $(ARGS)
+
+report: $(VENV)/.installed ## Compare the configurations of a run: RUN=breakout_lr
+	$(RLSWEEP) report $(call needed,RUN) $(ARGS)
+
+best: $(VENV)/.installed ## Name the winner of a run and export its policy: RUN=…
+	$(RLSWEEP) best $(call needed,RUN) $(ARGS)
+
+rollout: $(VENV)/.installed ## Play whole games with the best policy: RUN=… [GAMES=5] [VIDEO=breakout.mp4]
+	$(RLSWEEP) rollout $(call needed,RUN) --games $(GAMES) $(if $(VIDEO),--video $(VIDEO)) $(ARGS)
+
+ui: $(VENV)/.installed ## Serve the MLflow UI: [HOST=127.0.0.1] [PORT=5000]
+	$(RLSWEEP) ui --host $(HOST) --port $(PORT) $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k atari"]
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a browser
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/.installed-dev ## Lint, format check and types
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(VENV)/.installed-dev ## Format the code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: $(VENV)/.installed-dev ## Write what is installed now to constraints.txt
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > constraints.txt
+
+clean: ## Remove the virtual environment and caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+needed = $(or $($(1)),$(error say which: $(1)=…, see `make help`))
