@@ -95,7 +95,7 @@ def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_tria
             f"one trial takes {resources.cpus:g} CPUs ({main_cpus} for its process, {env_runners} env "
             f"runners, {spec.learners} learners), this machine has {machine.cpus}; "
             "lower resources.env_runners or resources.cpus_per_env_runner",
-            key="resources",
+            key="resources.env_runners",
         )
     return resources
 

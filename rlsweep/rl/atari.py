@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import ale_py
+import ale_py.roms
 import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
+from rlsweep.errors import PreflightError
 from rlsweep.rl.games import GameRecorder
 from rlsweep.spec.env import EnvSpec
 
@@ -197,7 +198,23 @@ def _native_games(env: EnvSpec, num_envs: int, num_threads: int) -> VectorEnv:
     return games
 
 
+def _check_mode(env: EnvSpec) -> None:
+    """Raises PreflightError where the game has no such mode or difficulty."""
+    ale = ale_py.ALEInterface()
+    ale.loadROM(ale_py.roms.get_rom_path(rom_name(env.id)))
+    choices = {
+        "mode": (env.mode, ale.getAvailableModes()),
+        "difficulty": (env.difficulty, ale.getAvailableDifficulties()),
+    }
+    for name, (chosen, available) in choices.items():
+        if chosen is not None and chosen not in available:
+            allowed = ", ".join(str(int(choice)) for choice in available)
+            raise PreflightError(f"{env.id} has no {name} {chosen}; allowed: {allowed}", key=f"env.{name}")
+
+
 def _gymnasium_games(env: EnvSpec, num_envs: int, render: bool) -> VectorEnv:
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner for each game
+    _check_mode(env)
     return SyncVectorEnv(
         [lambda: _gymnasium_game(env, render) for _ in range(num_envs)],
         autoreset_mode=AutoresetMode.NEXT_STEP,
@@ -218,6 +235,9 @@ def _gymnasium_game(env: EnvSpec, render: bool) -> gymnasium.Env[Any, Any]:
         render_mode="rgb_array" if render else None,
         **{name: choice for name, choice in choices.items() if choice is not None},
     )
+    opening = fire_action(env)
+    if opening is not None:
+        game = _FireReset(game, opening)
     game = AtariPreprocessing(
         game,
         noop_max=settings.noop_max,
@@ -225,15 +245,12 @@ def _gymnasium_game(env: EnvSpec, render: bool) -> gymnasium.Env[Any, Any]:
         screen_size=(width, height),
         grayscale_obs=settings.grayscale,
     )
-    opening = fire_action(env)
-    if opening is not None:
-        game = _FireReset(game, opening)
     stack = 1 if env.stacks_by_connector else settings.frame_stack
     return FrameStackObservation(game, stack, padding_type="zero")
 
 
 class _FireReset(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Presses FIRE once at the start of a game (Baselines' `FireResetEnv`), as the native backend does."""
+    """Presses FIRE for one frame at the start of a game, before the no-ops, as the native backend does."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], fire_action: int) -> None:
         super().__init__(env)

@@ -21,6 +21,9 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 """A spec is written by hand; a larger file is not a spec."""
 
+MAX_VALUES = 100_000
+"""Values after aliases are followed; an alias bomb has billions."""
+
 
 @dataclass
 class Document:
@@ -112,9 +115,13 @@ class _NodeReader:
     def __init__(self, loader: _Loader, name: str) -> None:
         self._loader = loader
         self._name = name
+        self._count = 0
         self.issues: list[Issue] = []
 
     def read(self, node: yaml.Node, path: KeyPath, locations: dict[KeyPath, Location]) -> Any:
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise ValueError(f"too many values (more than {MAX_VALUES})")
         if not node.tag.startswith("tag:yaml.org,2002:") or ":python/" in node.tag:
             self._issue(node, f"the tag {node.tag!r} is not allowed", "plain YAML values")
             return None

@@ -1,0 +1,76 @@
+"""Our AlgorithmConfigs against RLlib's own word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlsweep.errors import PreflightError
+from rlsweep.plan import Machine, make
+from rlsweep.rl import preflight, signatures
+from rlsweep.rl.algorithms import build_config
+from rlsweep.run.trial import trainable_for
+from rlsweep.spec import load
+from rlsweep.spec.hyperparameters import hyperparameters
+
+ROOT = Path(__file__).parents[2]
+BIG = Machine(cpus=16, gpus=4)
+
+
+@pytest.mark.parametrize(("algorithm", "names"), sorted(signatures.table().items()))
+def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: list[str]) -> None:
+    assert hyperparameters(algorithm) == set(names), "run python -m rlsweep.rl.signatures"
+
+
+@pytest.mark.parametrize(
+    ("spec", "overrides"),
+    [
+        ("breakout_lr.yaml", []),
+        ("breakout_lr.yaml", ["resources.env_runners=3"]),
+        ("breakout_lr.yaml", ["resources={learners: 2, gpus_per_learner: 0.5}"]),
+        ("breakout_lr.yaml", ["resources={learners: 2, gpus_per_learner: 0, env_runners: 2}"]),
+        ("breakout_lr.yaml", ["resources={gpus_per_learner: 0.25, placement: SPREAD}"]),
+        ("breakout_ppo_reference.yaml", []),
+        ("pong_impala.yaml", []),
+        ("breakout_dqn.yaml", []),
+    ],
+)
+def test_planned_bundles_are_those_that_rllib_asks_for(spec: str, overrides: list[str]) -> None:
+    plan = make(load(spec, overrides=overrides, root=ROOT).sweep, BIG)
+    trial = plan.trials[0]
+    asked = trainable_for(plan).default_resource_request({"trial": trial.id})
+    assert [bundle for bundle in asked.bundles if bundle] == trial.resources.bundles
+    assert asked.strategy == trial.resources.placement
+
+
+def test_a_learning_rate_per_learner_is_scaled() -> None:
+    for learners, lr in [(0, 1.5e-4), (1, 1.5e-4), (4, 6e-4)]:
+        sweep = load(
+            "breakout_ppo_reference.yaml", overrides=[f"resources.learners={learners}"], root=ROOT
+        ).sweep
+        trial = make(sweep, BIG).trials[0]
+        assert build_config(trial.sweep, 0, trial.resources).lr == pytest.approx(lr)
+
+
+@pytest.mark.parametrize(
+    ("spec", "override", "said"),
+    [
+        ("breakout_lr.yaml", "network={name: mlp}", None),
+        ("cartpole_ppo.yaml", "network={name: nature_cnn}", "nature_cnn: no observations of shape"),
+        ("breakout_lr.yaml", "training.minibatch_size=9999", "RLlib refuses"),
+        ("breakout_lr.yaml", "training.lr=fast", "RLlib refuses"),
+        ("breakout_dqn.yaml", "env={id: Pendulum-v1, protocol: null}", "dqn needs discrete actions"),
+        ("breakout_lr.yaml", "env.mode=77", "no mode 77; allowed: 0, 4"),
+    ],
+)
+def test_preflight_finds_what_would_fail_later(spec: str, override: str, said: str | None) -> None:
+    overrides = [override]
+    if "Pendulum" in override:
+        overrides.append("network={name: mlp}")
+    plan = make(load(spec, profile="smoke", overrides=overrides, root=ROOT).sweep, BIG)
+    if said is None:
+        preflight.check(plan)
+    else:
+        with pytest.raises(PreflightError, match=said):
+            preflight.check(plan)

@@ -1,0 +1,184 @@
+"""One trial in this process: rows, checkpoints, parity of the exported policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+
+from rlsweep.errors import RunError
+from rlsweep.plan import Machine, make
+from rlsweep.rl.bundle import load_bundle
+from rlsweep.run.trial import Trial, trainable_for
+from rlsweep.spec import Sweep, load
+from rlsweep.store import rows
+
+ROOT = Path(__file__).parents[2]
+
+SMALL: dict[str, list[str]] = {
+    "breakout_lr.yaml": ["training.train_batch_size_per_learner=256", "training.minibatch_size=64"],
+    "pong_impala.yaml": ["training.train_batch_size_per_learner=250"],
+    "breakout_dqn.yaml": [
+        "training.num_steps_sampled_before_learning_starts=100",
+        "training.replay_buffer_config.capacity=500",
+        "training.training_intensity=1",
+    ],
+    "cartpole_ppo.yaml": ["training.train_batch_size_per_learner=512"],
+    "breakout_ppo_reference.yaml": [
+        "training.train_batch_size_per_learner=256",
+        "training.minibatch_size=64",
+        "training.num_epochs=1",
+    ],
+}
+APPO = [
+    "algorithm=appo",
+    "search={}",
+    "training={train_batch_size_per_learner: 500, lr: 5e-4}",
+    "resources={envs_per_env_runner: 4}",
+]
+
+
+def small(spec: str, *overrides: str) -> Sweep:
+    return load(spec, profile="smoke", overrides=[*SMALL[spec], *overrides], root=ROOT).sweep
+
+
+def trial_of(sweep: Sweep, machine: Machine) -> Trial:
+    plan = make(sweep, machine)
+    return trainable_for(plan)({"trial": plan.trials[0].id})
+
+
+@pytest.fixture(params=sorted(SMALL))
+def trial(request: pytest.FixtureRequest, machine: Machine) -> Iterator[Trial]:
+    made = trial_of(small(request.param), machine)
+    yield made
+    made.cleanup()
+
+
+def own_keys(row: dict[str, Any]) -> list[str]:
+    return [key for key in row if key not in rows.TUNE_KEYS]
+
+
+def forward(trial: Trial, observations: torch.Tensor) -> np.ndarray:
+    """What the learner's own RLModule computes for the observations."""
+    group = trial._algorithm.learner_group
+    module = group.foreach_learner(lambda learner: learner.module)
+    (learner_module,) = [result.get() for result in module]
+    inner = learner_module[DEFAULT_MODULE_ID].unwrapped()
+    with torch.no_grad():
+        if trial._trial.sweep.algorithm == "dqn":
+            return np.asarray(inner.compute_q_values({Columns.OBS: observations})["qf_preds"])
+        return np.asarray(inner.forward_inference({Columns.OBS: observations})[Columns.ACTION_DIST_INPUTS])
+
+
+def test_each_shipped_spec_trains_restores_and_exports(trial: Trial, tmp_path: Path) -> None:
+    first, second = trial.train(), trial.train()
+    assert own_keys(first) == own_keys(second)
+    assert second[rows.ENV_STEPS] > first[rows.ENV_STEPS] >= 0
+    assert second[rows.FRAMES] == second[rows.ENV_STEPS] * trial._trial.sweep.env.frames_per_env_step
+    while not trial._row["learner/gradient_norm"] > 0:
+        trial.train()
+    trial.save_checkpoint(str(tmp_path))
+    saved = dict(trial._row)
+
+    # The bundle decides as the module that was trained.
+    bundle = load_bundle(tmp_path / "policy")
+    shape = trial._algorithm.spaces[DEFAULT_MODULE_ID][0].shape
+    observations = torch.randint(0, 256, (16, *shape), dtype=torch.uint8)
+    if not trial._trial.sweep.env.is_atari:
+        observations = torch.randn(16, *shape)
+    ours = bundle.policy.decide(observations).numpy()
+    np.testing.assert_allclose(ours, forward(trial, observations), rtol=1e-5, atol=1e-5)
+
+    # Restored, everything goes on from there.
+    trial.train()
+    assert not np.allclose(ours, forward(trial, observations), rtol=1e-5, atol=1e-5)
+    trial.load_checkpoint(str(tmp_path))
+    np.testing.assert_allclose(ours, forward(trial, observations), rtol=1e-5, atol=1e-5)
+    again = trial.train()
+    assert saved[rows.ENV_STEPS] < again[rows.ENV_STEPS] <= saved[rows.ENV_STEPS] + 6000
+    assert again[rows.GAMES] >= saved[rows.GAMES]
+    assert again[rows.SECONDS] > saved[rows.SECONDS]
+
+
+def test_appo_trains_and_exports(machine: Machine, tmp_path: Path) -> None:
+    trial = trial_of(load("cartpole_ppo.yaml", overrides=APPO, root=ROOT).sweep, machine)
+    try:
+        row = trial.train()
+        for _ in range(5):
+            row = trial.train()
+            if row["learner/gradient_norm"] > 0:
+                break
+        assert row["learner/gradient_norm"] > 0
+        trial.save_checkpoint(str(tmp_path))
+        assert load_bundle(tmp_path / "policy").algorithm == "appo"
+    finally:
+        trial.cleanup()
+
+
+def test_a_trial_becomes_another_one_in_the_same_process(machine: Machine) -> None:
+    plan = make(small("cartpole_ppo.yaml"), machine)
+    trial = trainable_for(plan)({"trial": plan.trials[0].id})
+    try:
+        trial.train()
+        assert trial.reset({"trial": plan.trials[1].id})
+        row = trial.train()
+        assert trial._algorithm.config.num_epochs == plan.trials[1].values["training.num_epochs"]
+        assert row[rows.ENV_STEPS] < 1000
+        assert row["training_iteration"] == 1
+    finally:
+        trial.cleanup()
+
+
+def test_the_same_seed_trains_the_same_policy(machine: Machine) -> None:
+    def scores(seed: int) -> list[float]:
+        trial = trial_of(small("cartpole_ppo.yaml", f"seeds=[{seed}]"), machine)
+        try:
+            return [trial.train()["learner/policy_loss"] for _ in range(3)]
+        finally:
+            trial.cleanup()
+
+    first = scores(0)
+    assert first == scores(0)
+    assert first != scores(1)
+
+
+def test_a_damaged_checkpoint_is_not_restored(machine: Machine, tmp_path: Path) -> None:
+    trial = trial_of(small("cartpole_ppo.yaml"), machine)
+    try:
+        trial.train()
+        trial.save_checkpoint(str(tmp_path))
+        (tmp_path / "progress.json").write_text("{}")
+        with pytest.raises(RunError, match=r"progress\.json"):
+            trial.load_checkpoint(str(tmp_path))
+    finally:
+        trial.cleanup()
+
+
+def test_stops_on_env_steps_score_and_time(machine: Machine) -> None:
+    def done(*overrides: str) -> bool:
+        trial = trial_of(small("cartpole_ppo.yaml", *overrides), machine)
+        try:
+            return bool([trial.train() for _ in range(5)][-1]["done"])
+        finally:
+            trial.cleanup()
+
+    assert not done("stop={env_steps: 1M}")
+    assert done("stop={env_steps: 2500}")
+    assert done("stop={env_steps: 1M, score: 10}")
+    assert done("stop={env_steps: 1M, time: 0.1s}")
+
+
+def test_evaluation_plays_whole_games(machine: Machine) -> None:
+    trial = trial_of(small("cartpole_ppo.yaml", "evaluation={every: 500, games: 5}"), machine)
+    try:
+        row = trial.train()
+        assert row[rows.EVALUATION_GAMES] == 5
+        assert row[rows.EVALUATION_SCORE] >= 8
+    finally:
+        trial.cleanup()

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.comparison import compare, winner
+from analysis.figures import learning_curves
+from analysis.history import read_rows, read_run
+from analysis.report import write_report
+from rlsweep.errors import RunError
+from rlsweep.store.layout import RunLayout, Storage
+from rlsweep.store.manifest import Manifest, TrialRecord
+
+
+def row(env_steps: int, score: float, valid: bool = True) -> dict[str, Any]:
+    return {"env_steps": env_steps, "score": score, "score_valid": valid}
+
+
+def make_run(
+    storage: Path, trials: dict[tuple[str, int], list[dict[str, Any]]], goal: str = "maximize"
+) -> RunLayout:
+    layout = Storage(storage).run("t")
+    records = []
+    for (config_id, seed), rows in trials.items():
+        trial_id = f"{config_id}_seed{seed}"
+        records.append(TrialRecord(trial_id, config_id, {}, seed, "h", "finished"))
+        layout.trial(trial_id).mkdir(parents=True)
+        lines = "".join(json.dumps(entry) + "\n" for entry in rows)
+        layout.result_json(trial_id).write_text(lines)
+    spec = {"name": "t", "objective": {"metric": "score", "goal": goal}}
+    Manifest("t", spec, "h", "now", "c", {"ray": "2"}, records).write(layout)
+    return layout
+
+
+def test_means_and_spread_over_seeds_by_hand(tmp_path: Path) -> None:
+    layout = make_run(
+        tmp_path,
+        {
+            ("a", 0): [row(10, 9.0), row(20, 2.0)],
+            ("a", 1): [row(10, 1.0), row(20, 4.0)],
+            ("b", 0): [row(10, 1.0), row(20, 5.0)],
+            ("b", 1): [row(10, 1.0), row(30, 5.0)],
+        },
+    )
+    first, second = compare(read_run(layout))
+    assert (first.config_id, first.last_mean, first.last_std, first.best_mean) == ("b", 5.0, 0.0, 5.0)
+    assert first.env_steps == 20
+    assert (second.last_mean, second.best_mean) == (3.0, 6.5)
+    assert second.last_std == pytest.approx(math.sqrt(2))
+
+
+def test_a_lucky_peak_does_not_win(tmp_path: Path) -> None:
+    layout = make_run(
+        tmp_path, {("lucky", 0): [row(1, 100.0), row(2, 1.0)], ("steady", 0): [row(1, 2.0), row(2, 3.0)]}
+    )
+    assert winner(read_run(layout)).config_id == "steady"
+
+
+def test_minimize_turns_the_order(tmp_path: Path) -> None:
+    layout = make_run(tmp_path, {("a", 0): [row(1, 3.0)], ("b", 0): [row(1, 2.0)]}, goal="minimize")
+    assert winner(read_run(layout)).config_id == "b"
+
+
+def test_scores_that_are_not_valid_yet_do_not_count(tmp_path: Path) -> None:
+    layout = make_run(
+        tmp_path,
+        {
+            ("early", 0): [row(1, 50.0, valid=False), row(2, 1.0), row(3, float("nan"))],
+            ("none", 0): [row(1, 99.0, valid=False)],
+            ("empty", 0): [],
+        },
+    )
+    ranked = compare(read_run(layout))
+    assert (ranked[0].config_id, ranked[0].last_mean, ranked[0].best_mean) == ("early", 1.0, 1.0)
+    assert {found.config_id for found in ranked[1:]} == {"none", "empty"}
+    assert all(math.isnan(found.last_mean) for found in ranked[1:])
+
+
+def test_without_any_valid_score_nobody_wins(tmp_path: Path) -> None:
+    layout = make_run(tmp_path, {("a", 0): [row(1, 1.0, valid=False)]})
+    with pytest.raises(RunError, match="no trial has a valid score"):
+        winner(read_run(layout))
+
+
+def test_a_bad_line_costs_no_trial(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    good = json.dumps(row(1, 1.0))
+    path.write_text(
+        f'{good}\n{{"env_ste\n[1]\n{json.dumps(row(2, 2.0))}\n{json.dumps(row(2, 3.0))}\n{good[:9]}'
+    )
+    rows, skipped = read_rows(path)
+    assert rows["score"].tolist() == [1.0, 3.0], "of a row written twice the later one counts"
+    assert skipped == 3
+    assert read_rows(tmp_path / "nowhere.json")[0].empty
+
+
+def test_curves_of_seeds_meet_on_one_grid(tmp_path: Path) -> None:
+    layout = make_run(
+        tmp_path,
+        {
+            ("a", 0): [row(0, 0.0), row(100, 10.0)],
+            ("a", 1): [row(0, 2.0), row(50, 2.0)],
+        },
+    )
+    (curve,) = learning_curves(read_run(layout))
+    middle = int(np.argmin(abs(curve.env_steps - 25)))
+    assert curve.mean[middle] == pytest.approx((0.1 * curve.env_steps[middle] + 2.0) / 2)
+    assert curve.mean[-1] == pytest.approx(10.0), "after the shorter seed only the longer one is there"
+    assert np.isnan(curve.seeds[1, -1])
+
+
+def test_the_report_is_a_page_and_a_picture(tmp_path: Path) -> None:
+    layout = make_run(tmp_path, {("a|b", 0): [row(1, 1.0), row(2, 2.0)], ("c", 0): []})
+    page = write_report(layout).read_text("utf-8")
+    assert "| a\\|b | 0 | 2.00 ± – | 2.00 | 2 | finished |" in page
+    assert "One seed says little" in page
+    assert "No valid value yet: c" in page
+    picture = (layout.report / "learning_curves.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+def test_a_run_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run in"):
+        read_run(Storage(tmp_path).run("nothing"))

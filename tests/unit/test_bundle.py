@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from rlsweep.errors import BundleError
+from rlsweep.rl.bundle import DESCRIPTION, WEIGHTS, load_bundle, save_bundle
+from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.play import play_games
+from rlsweep.rl.policies import ActorCritic, QNetwork
+from rlsweep.run.rollout import rollout, summary
+from rlsweep.spec import load
+
+ROOT = Path(__file__).parents[2]
+
+
+def save(folder: Path, spec: str, **overrides: str) -> ActorCritic | QNetwork:
+    """A bundle of an untrained policy of a shipped spec."""
+    sweep = load(spec, overrides=[f"{key}={value}" for key, value in overrides.items()], root=ROOT).sweep
+    environment = make_playing_environment(sweep.env, 1)
+    shape, actions = environment.single_observation_space.shape, environment.single_action_space
+    environment.close()
+    assert shape is not None
+    torch.manual_seed(1)
+    settings: dict[str, Any] = {}
+    policy: ActorCritic | QNetwork
+    if sweep.algorithm == "dqn":
+        assert isinstance(actions, gymnasium.spaces.Discrete)
+        settings = {"dueling": True, "num_atoms": 1, "v_min": -10.0, "v_max": 10.0}
+        policy = QNetwork(sweep.network, shape, actions, **settings)
+    else:
+        policy = ActorCritic(sweep.network, shape, actions, with_critic=False)
+    weights = {name: value.numpy() for name, value in policy.state_dict().items()}
+    save_bundle(
+        folder,
+        sweep,
+        weights,
+        observation_shape=shape,
+        action_space=actions,
+        q_settings=settings,
+        origin={"sweep": sweep.name},
+    )
+    return policy
+
+
+@pytest.mark.parametrize(
+    ("spec", "overrides"),
+    [
+        ("breakout_lr.yaml", {}),
+        ("breakout_ppo_reference.yaml", {}),
+        ("breakout_dqn.yaml", {}),
+        ("cartpole_ppo.yaml", {}),
+        ("cartpole_ppo.yaml", {"env.id": "Pendulum-v1"}),
+    ],
+)
+def test_a_bundle_decides_as_the_policy_it_was_made_of(
+    tmp_path: Path, spec: str, overrides: dict[str, str]
+) -> None:
+    policy = save(tmp_path, spec, **overrides)
+    bundle = load_bundle(tmp_path)
+    shape = json.loads((tmp_path / DESCRIPTION).read_text())["observation_shape"]
+    observations = torch.randint(0, 256, (5, *shape), dtype=torch.uint8)
+    assert torch.equal(bundle.policy.decide(observations), policy.decide(observations))
+
+
+def test_loading_and_playing_needs_no_ray(tmp_path: Path) -> None:
+    save(tmp_path / "b", "cartpole_ppo.yaml")
+    code = (
+        "import sys; from pathlib import Path; from rlsweep.rl.bundle import load_bundle;"
+        "from rlsweep.run.rollout import rollout;"
+        f"print(len(rollout(load_bundle(Path({str(tmp_path / 'b')!r})), 3)), 'ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3 False"
+
+
+def test_the_same_seed_plays_the_same_games(tmp_path: Path) -> None:
+    save(tmp_path, "breakout_lr.yaml")
+    bundle = load_bundle(tmp_path)
+    first = rollout(bundle, 3, seed=5)
+    assert first == rollout(bundle, 3, seed=5)
+    assert first != rollout(bundle, 3, seed=6)
+
+
+def test_each_environment_plays_a_fixed_share_of_the_games(tmp_path: Path) -> None:
+    """Taking the first games that end would prefer the short ones."""
+    save(tmp_path, "cartpole_ppo.yaml")
+    bundle = load_bundle(tmp_path)
+    environment = make_playing_environment(bundle.env, 3)
+    games = play_games(bundle.policy, environment, 7, greedy=False, seed=0)
+    assert sorted(game.env_index for game in games) == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_a_video_shows_the_game(tmp_path: Path) -> None:
+    import imageio.v2 as imageio
+
+    save(tmp_path, "breakout_lr.yaml")
+    video = tmp_path / "films" / "breakout.mp4"
+    games = rollout(load_bundle(tmp_path), 1, video=video)
+    reader = imageio.get_reader(video)
+    assert reader.count_frames() == pytest.approx(games[0].env_steps, abs=8)  # type: ignore[attr-defined]
+    assert reader.count_frames() > 100  # type: ignore[attr-defined]
+    frame = np.asarray(reader.get_data(50))  # type: ignore[attr-defined]
+    assert frame.shape == (210, 160, 3)
+    assert len(np.unique(frame.reshape(-1, 3), axis=0)) > 8, "a game has colours"
+
+
+def damage_description(folder: Path) -> None:
+    (folder / DESCRIPTION).write_text("{", "utf-8")
+
+
+def remove_weights(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+
+
+def cut_weights(folder: Path) -> None:
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+
+
+def change_network(folder: Path) -> None:
+    description = json.loads((folder / DESCRIPTION).read_text())
+    description["network"]["fcnet_hiddens"] = [8]
+    (folder / DESCRIPTION).write_text(json.dumps(description), "utf-8")
+
+
+def raise_format(folder: Path) -> None:
+    description = json.loads((folder / DESCRIPTION).read_text())
+    description["format"] = 99
+    (folder / DESCRIPTION).write_text(json.dumps(description), "utf-8")
+
+
+@pytest.mark.parametrize(
+    "harm", [damage_description, remove_weights, cut_weights, change_network, raise_format]
+)
+def test_a_broken_bundle_is_refused(tmp_path: Path, harm: Any) -> None:
+    save(tmp_path, "cartpole_ppo.yaml")
+    harm(tmp_path)
+    with pytest.raises(BundleError):
+        load_bundle(tmp_path)
+
+
+def test_the_summary_of_scores() -> None:
+    assert summary([1.0, 2.0, 3.0]) == "mean 2.00 ± 1.00 over 3 games"
+    assert summary([4.0]) == "mean 4.00 ± 0.00 over 1 games"

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlsweep.errors import PreflightError
+from rlsweep.plan import Machine, Plan, make
+from rlsweep.plan.search import configurations
+from rlsweep.spec import SearchSpec, load
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+SHIPPED = sorted(path.name for path in (ROOT / "sweeps").glob("*.yaml"))
+WORKSTATION = Machine(cpus=16, gpus=1)
+
+
+def test_all_shipped_specs_are_here() -> None:
+    assert SHIPPED == [
+        "breakout_dqn.yaml",
+        "breakout_lr.yaml",
+        "breakout_ppo_reference.yaml",
+        "cartpole_ppo.yaml",
+        "pong_impala.yaml",
+    ]
+
+
+@pytest.mark.parametrize("profile", [None, "smoke"])
+@pytest.mark.parametrize("spec", SHIPPED)
+def test_the_plan_of_a_shipped_spec_is_the_golden_one(spec: str, profile: str | None) -> None:
+    """RLSWEEP_UPDATE_GOLDEN=1 writes the files anew; read the difference before committing it."""
+    sweep = load(spec, profile=profile, root=ROOT).sweep
+    found = describe(make(sweep, WORKSTATION))
+    path = GOLDEN / f"{sweep.name}{'.' + profile if profile else ''}.json"
+    if os.environ.get("RLSWEEP_UPDATE_GOLDEN"):
+        path.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    assert path.is_file(), f"{path} is missing"
+    assert found == json.loads(path.read_text("utf-8"))
+
+
+def describe(plan: Plan) -> list[dict[str, object]]:
+    return [
+        {
+            "id": trial.id,
+            "values": trial.values,
+            "seed": trial.seed,
+            "env_steps": trial.sweep.stop.env_steps,
+            "bundles": trial.resources.bundles,
+        }
+        for trial in plan.trials
+    ]
+
+
+def search(**arguments: object) -> SearchSpec:
+    return SearchSpec.model_validate(arguments)
+
+
+def test_a_grid_is_every_combination_in_the_order_written() -> None:
+    parameters = {"training.a": {"values": [1, 2]}, "training.b": {"values": ["x", "y"]}}
+    found = configurations(search(method="grid", parameters=parameters))
+    assert [tuple(values.values()) for values in found] == [(1, "x"), (1, "y"), (2, "x"), (2, "y")]
+
+
+def test_more_trials_add_to_the_same_draws() -> None:
+    parameters = {
+        "training.lr": {"distribution": "log_uniform", "min": 1e-5, "max": 1e-3},
+        "training.n": {"min": 2, "max": 9},
+    }
+    few = configurations(search(trials=5, seed=3, parameters=parameters))
+    many = configurations(search(trials=50, seed=3, parameters=parameters))
+    assert many[:5] == few
+    assert configurations(search(trials=5, seed=4, parameters=parameters)) != few
+    lrs = np.array([values["training.lr"] for values in many])
+    assert lrs.min() >= 1e-5
+    assert lrs.max() <= 1e-3
+    assert 0.2 < np.mean(lrs < 1e-4) < 0.8  # half of a log-uniform range lies below its geometric middle
+    assert {values["training.n"] for values in many} == set(range(2, 10))
+
+
+def test_draws_are_distinct_and_a_small_space_ends() -> None:
+    found = configurations(search(trials=10, parameters={"training.a": {"values": [1, 2, 3]}}))
+    assert sorted(values["training.a"] for values in found) == [1, 2, 3]
+
+
+def test_ids_depend_on_the_content_alone() -> None:
+    sweep = load("breakout_lr.yaml", root=ROOT).sweep
+    wider = load("breakout_lr.yaml", overrides=["seeds=5", "stop.env_steps=1M"], root=ROOT).sweep
+    few, more = make(sweep, WORKSTATION), make(wider, Machine(2, 0))
+    assert {trial.id for trial in few.trials} < {trial.id for trial in more.trials}
+    assert len({trial.id for trial in more.trials}) == len(more.trials) == 15
+
+
+@pytest.mark.parametrize(
+    ("spec", "overrides", "machine", "bundles"),
+    [
+        ("breakout_lr.yaml", [], Machine(2, 0), [{"CPU": 1}]),
+        (
+            "breakout_lr.yaml",
+            ["seeds=1", "search.parameters={training.lr: {values: [1e-3]}}"],
+            Machine(2, 0),
+            [{"CPU": 2}],
+        ),
+        ("breakout_lr.yaml", ["resources.env_runners=3"], Machine(4, 0), [{"CPU": 1}] + [{"CPU": 1}] * 3),
+        ("breakout_lr.yaml", ["resources.gpus_per_learner=0.25"], Machine(2, 1), [{"CPU": 1, "GPU": 0.25}]),
+        ("breakout_lr.yaml", ["resources={gpus_per_learner: 1, gpus: auto}"], Machine(2, 0), [{"CPU": 1}]),
+        (
+            "breakout_lr.yaml",
+            ["resources={learners: 2, gpus_per_learner: 1}"],
+            Machine(4, 2),
+            [{"CPU": 1}, {"GPU": 1}, {"GPU": 1}],
+        ),
+        ("pong_impala.yaml", [], Machine(2, 0), [{"CPU": 1}, {"CPU": 1}]),
+    ],
+)
+def test_resources_of_a_trial(
+    spec: str, overrides: list[str], machine: Machine, bundles: list[dict[str, float]]
+) -> None:
+    sweep = load(spec, overrides=overrides, root=ROOT).sweep
+    assert make(sweep, machine).trials[0].resources.bundles == bundles
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("resources.gpus_per_learner=0.5", "resources.gpus_per_learner"),
+        ("resources.env_runners=8", "resources.env_runners"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_its_key(override: str, key: str) -> None:
+    sweep = load("breakout_lr.yaml", overrides=[override], root=ROOT).sweep
+    with pytest.raises(PreflightError) as caught:
+        make(sweep, Machine(2, 0))
+    assert caught.value.key == key
