@@ -23,8 +23,6 @@ from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
 if TYPE_CHECKING:
     from rlsweep.spec import LoadedSpec
 
-INTERRUPTED = 130
-
 app = typer.Typer(
     name="rlsweep",
     help=__doc__.splitlines()[0],
@@ -224,9 +222,6 @@ def main() -> None:
     except RlsweepError as error:
         messages.print(str(error), markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        messages.print("stopped; the same command goes on from here")
-        sys.exit(INTERRUPTED)
 
 
 def _load(spec: str, profile: str | None, overrides: list[str] | None) -> LoadedSpec:

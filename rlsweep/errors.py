@@ -5,6 +5,7 @@ RlsweepError                exit 1   base; never raised itself
 ├── UsageError              exit 2   the command line names something that does not exist
 ├── PreflightError          exit 4   the spec is right, but this machine cannot run it
 ├── TrialsFailedError       exit 3   the sweep ended, some trials failed
+├── SweepInterruptedError   exit 130 Ctrl-C; the same command goes on
 ├── RunError                exit 1   a run folder cannot be read or does not hold what was asked for
 └── BundleError             exit 1   a policy bundle is broken or was made for something else
 
@@ -25,6 +26,7 @@ __all__ = [
     "RlsweepError",
     "RunError",
     "SpecError",
+    "SweepInterruptedError",
     "TrialsFailedError",
     "UsageError",
     "nearest",
@@ -112,6 +114,12 @@ class TrialsFailedError(RlsweepError):
     """The sweep ran to its end, but some trials failed."""
 
     exit_code = 3
+
+
+class SweepInterruptedError(RlsweepError):
+    """The user stopped the sweep; what has ended is kept, the same command goes on."""
+
+    exit_code = 130
 
 
 class RunError(RlsweepError):

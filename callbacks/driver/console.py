@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from callbacks.driver.history import error_reason, error_text
 from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
 
@@ -93,7 +94,9 @@ class SweepConsole(Callback):
         self._change(trial, FINISHED if done else STOPPED)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        reason = error_reason(error_text(trial))
         self._change(trial, FAILED)
+        self._console.print(f"{trial.config['trial']}: {reason}", markup=False, soft_wrap=True)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         if self._live is not None:

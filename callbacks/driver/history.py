@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,21 @@ class History(Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         trial_id = trial.config["trial"]
-        error = Path(trial.error_file).read_text("utf-8") if trial.error_file else "no trace was kept\n"
-        (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error, "utf-8")
+        (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
         self._on_status(trial_id, FAILED)
+
+
+def error_text(trial: Any) -> str:
+    """The trace of a failed Tune trial."""
+    if not trial.error_file:
+        return "no trace was kept\n"
+    return Path(trial.error_file).read_text("utf-8", errors="replace")
+
+
+def error_reason(text: str) -> str:
+    """The last exception of a trace that has a message: `ValueError: the environment broke`."""
+    found = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", text, flags=re.MULTILINE)
+    return str(found[-1]) if found else text.strip().splitlines()[-1]
 
 
 def history_row(result: Mapping[str, Any]) -> dict[str, Any]:

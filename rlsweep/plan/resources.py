@@ -75,17 +75,15 @@ def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_tria
     """
     share = max(1, machine.cpus // max(1, num_trials))
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
-    left = share - int(env_runners * spec.cpus_per_env_runner)
-    main_cpus = (
-        min(max(1, left), MAX_AUTO_CPUS)
-        if spec.cpus_for_main_process == "auto"
-        else spec.cpus_for_main_process
-    )
+    main_cpus = spec.cpus_for_main_process
+    if main_cpus == "auto":
+        left = share - int(env_runners * spec.cpus_per_env_runner)
+        main_cpus = 1 if spec.learners else min(max(1, left), MAX_AUTO_CPUS)
     resources = TrialResources(
         env_runners=env_runners,
         envs_per_env_runner=spec.envs_per_env_runner,
         cpus_per_env_runner=spec.cpus_per_env_runner,
-        cpus_for_main_process=main_cpus,
+        cpus_for_main_process=int(main_cpus),
         learners=spec.learners,
         gpus_per_learner=_available_gpus(spec, machine),
         placement=spec.placement,

@@ -19,6 +19,7 @@ from rlsweep.rl.environments import make_environment
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
 from rlsweep.rl.registry import CONFIG_CLASSES
 from rlsweep.spec import EnvSpec, Sweep
+from rlsweep.spec.hyperparameters import PER_LEARNER
 
 ENV_NAME = "rlsweep"
 """Name in RLlib's registry of the creator that reads the env section from its EnvContext."""
@@ -86,8 +87,8 @@ def _training_arguments(sweep: Sweep, resources: TrialResources) -> dict[str, An
 
 def _scaled(value: Any, learners: int) -> Any:
     """`{per_learner: x}` -> x times the number of learners (linear scaling, Goyal et al. 2017)."""
-    if isinstance(value, dict) and set(value) == {"per_learner"}:
-        return value["per_learner"] * learners
+    if isinstance(value, dict) and set(value) == {PER_LEARNER}:
+        return value[PER_LEARNER] * learners
     return value
 
 

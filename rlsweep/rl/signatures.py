@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 from ray._common.deprecation import DEPRECATED_VALUE
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -18,23 +20,55 @@ from rlsweep.rl.registry import CONFIG_CLASSES
 _NOT_FOR_SPECS = {"self", "kwargs", "model", "learner_class", "learner_connector"}
 """Arguments that are objects, or that `network:` stands for."""
 
+_SCHEDULABLE = {"entropy_coeff", "epsilon", "lr"}
+"""Take RLlib's [[env steps, value], ...] too, which the annotations do not say everywhere."""
 
-def training_arguments(config_class: type[AlgorithmConfig]) -> list[str]:
-    """All hyperparameter names of `config_class.training`, its base classes' included, sorted.
+_KINDS = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    dict: "mapping",
+    list: "list",
+    tuple: "list",
+    type(None): "null",
+}
 
-    Arguments that RLlib keeps only to say that they are gone are left out.
+
+def training_arguments(config_class: type[AlgorithmConfig]) -> dict[str, list[str]]:
+    """Hyperparameter name -> the kinds of value it takes, base classes' arguments included.
+
+    An empty list stands for an argument whose annotation says nothing of plain values. Arguments that
+    RLlib keeps only to say that they are gone are left out.
     """
-    names: set[str] = set()
-    for base in config_class.__mro__:
-        if "training" in vars(base):
-            parameters = inspect.signature(vars(base)["training"]).parameters
-            names |= {name for name, given in parameters.items() if given.default != DEPRECATED_VALUE}
-    return sorted(names - _NOT_FOR_SPECS)
+    found: dict[str, set[str]] = {}
+    for base in reversed(config_class.__mro__):
+        training = vars(base).get("training")
+        if training is None:
+            continue
+        for name, parameter in inspect.signature(training).parameters.items():
+            if parameter.default == DEPRECATED_VALUE:
+                found.pop(name, None)
+            elif name not in _NOT_FOR_SPECS:
+                kinds = _kinds(parameter.annotation) | ({"list"} if name in _SCHEDULABLE else set())
+                found[name] = found.get(name, set()) | kinds
+    return {name: sorted(kinds) for name, kinds in sorted(found.items())}
 
 
-def table() -> dict[str, list[str]]:
-    """Algorithm name -> hyperparameter names."""
+def table() -> dict[str, dict[str, list[str]]]:
+    """Algorithm name -> its hyperparameters and their kinds."""
     return {name: training_arguments(config) for name, config in CONFIG_CLASSES.items()}
+
+
+def _kinds(annotation: Any) -> set[str]:
+    if isinstance(annotation, type) and annotation in _KINDS:
+        return {_KINDS[annotation]}
+    origin = get_origin(annotation)
+    if isinstance(origin, type) and issubclass(origin, (list, tuple)):
+        return {"list"}
+    if isinstance(origin, type) and issubclass(origin, (dict, Mapping)):
+        return {"mapping"}
+    return {kind for inner in get_args(annotation) for kind in _kinds(inner)}
 
 
 if __name__ == "__main__":

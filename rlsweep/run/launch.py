@@ -17,6 +17,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.history import History
+from rlsweep.errors import SweepInterruptedError
 from rlsweep.plan import Machine, Plan
 from rlsweep.rl import preflight
 from rlsweep.run.manifest import new_manifest
@@ -39,6 +40,14 @@ _RAY_ENVIRONMENT = {
 }
 
 
+_LOG_LEVELS = {
+    "ray.tune": logging.CRITICAL,  # a failed trial's trace goes to its error.txt, its reason to the console
+    "ray.rllib": logging.ERROR,
+    "ray.train": logging.ERROR,
+    "mlflow": logging.WARNING,
+}
+
+
 @contextmanager
 def ray_session() -> Iterator[Machine]:
     """Ray for the time of the block: the cluster of RAY_ADDRESS, or one started here and ended after.
@@ -51,9 +60,8 @@ def ray_session() -> Iterator[Machine]:
     is_local = not os.environ.get("RAY_ADDRESS")
     arguments: dict[str, Any] = {"include_dashboard": False} if is_local else {}
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
-    for name in ("ray.tune", "ray.rllib", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     try:
         available = ray.cluster_resources()
         yield Machine(cpus=int(available.get("CPU", 0)), gpus=available.get("GPU", 0.0))
@@ -76,7 +84,7 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
 
     Raises:
         PreflightError: a trial cannot run on this machine.
-        KeyboardInterrupt: the user stopped it; running trials keep their last checkpoint.
+        SweepInterruptedError: the user stopped it; running trials keep their last checkpoint.
     """
     preflight.check(plan)
     layout = storage.run(plan.sweep.name)
@@ -100,7 +108,8 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
     ]
     _tuner(plan, waiting, storage, callbacks).fit()
     if any(record.status in (PENDING, RUNNING) for record in manifest.trials):
-        raise KeyboardInterrupt  # Tune takes the first Ctrl-C for an order to stop, and just returns
+        # Tune takes the first Ctrl-C for an order to stop, and returns as if all were done.
+        raise SweepInterruptedError("stopped; the same command goes on from here")
     return manifest
 
 

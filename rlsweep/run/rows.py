@@ -35,7 +35,10 @@ LEARNER_METRICS: dict[Algorithm, dict[str, str]] = {
         "lr": "default_optimizer_learning_rate",
     },
 }
-"""Row key (without `learner/`) -> RLlib's name, for each algorithm."""
+"""Row key (without `learner/`) -> RLlib's name, for each algorithm.
+
+RLlib computes the gradient norm only where `grad_clip` is set; elsewhere it is NaN.
+"""
 
 TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learner_update_timer"}
 """Row key (without `timers/`) -> RLlib's timer, the mean of its recent calls."""

@@ -8,8 +8,8 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from rlsweep.errors import Issue, SpecError, nearest
-from rlsweep.spec.hyperparameters import hyperparameters
+from rlsweep.errors import Issue, Location, SpecError, nearest
+from rlsweep.spec.hyperparameters import hyperparameters, takes
 from rlsweep.spec.source import Document, KeyPath
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.values import with_values
@@ -21,24 +21,31 @@ def validation_issues(error: ValidationError, document: Document) -> list[Issue]
 
 
 def hyperparameter_issues(document: Document) -> list[Issue]:
-    """Keys of `training:` that the algorithm's `AlgorithmConfig.training()` does not take."""
+    """Keys and values of `training:` that the algorithm's `AlgorithmConfig.training()` does not take."""
     algorithm, training = document.data.get("algorithm"), document.data.get("training")
     try:
-        known = hyperparameters(str(algorithm))
+        hyperparameters(str(algorithm))
     except KeyError:
         return []  # an unknown algorithm is an issue of its own
     if not isinstance(training, dict):
         return []
-    return [
-        Issue(
-            document.location(("training", name)),
-            f"{algorithm} has no hyperparameter {name!r}",
-            suggestion=nearest(name, known),
-            allowed="the arguments of RLlib's AlgorithmConfig.training()",
-        )
-        for name in training
-        if name not in known
-    ]
+    issues = []
+    for name, value in training.items():
+        message, allowed, suggestion = _hyperparameter_fault(str(algorithm), name, value)
+        if message:
+            issues.append(Issue(document.location(("training", name)), message, allowed, suggestion))
+    return issues
+
+
+def _hyperparameter_fault(algorithm: str, name: str, value: Any) -> tuple[str, str, str]:
+    """What is wrong with one hyperparameter, what is allowed, and the nearest name; empty if nothing."""
+    known = hyperparameters(algorithm)
+    if name not in known:
+        allowed = "the arguments of RLlib's AlgorithmConfig.training()"
+        return f"{algorithm} has no hyperparameter {name!r}", allowed, nearest(name, known)
+    if not takes(known[name], value):
+        return f"training.{name}: {value!r} is of the wrong kind", " or ".join(known[name]), ""
+    return "", "", ""
 
 
 def parameter_issues(sweep: Sweep, document: Document) -> list[Issue]:
@@ -50,13 +57,25 @@ def parameter_issues(sweep: Sweep, document: Document) -> list[Issue]:
         if section not in SWEEPABLE:
             suggestion = nearest(path, [f"{s}.{name}" for s in SWEEPABLE])
             issues.append(Issue(where, f"cannot sweep {path!r}", _sweepable_paths(), suggestion))
-        elif section == "training" and name.split(".")[0] not in hyperparameters(sweep.algorithm):
-            message = f"{sweep.algorithm} has no hyperparameter {name!r}"
-            near = nearest(name, hyperparameters(sweep.algorithm))
-            issues.append(Issue(where, message, suggestion=f"training.{near}" if near else ""))
+        elif section == "training":
+            issues += _swept_hyperparameter_issues(sweep, name, distribution.examples, where)
         else:
-            issues += _value_issues(sweep, path, distribution.example, document)
+            for value in distribution.examples:
+                issues += _value_issues(sweep, path, value, document)
     return issues
+
+
+def _swept_hyperparameter_issues(
+    sweep: Sweep, name: str, examples: list[Any], where: Location
+) -> list[Issue]:
+    name, _, nested = name.partition(".")
+    if nested and name in hyperparameters(sweep.algorithm):
+        return []  # a key inside of a mapping, which RLlib alone can judge
+    for value in examples:
+        message, allowed, suggestion = _hyperparameter_fault(sweep.algorithm, name, value)
+        if message:
+            return [Issue(where, message, allowed, f"training.{suggestion}" if suggestion else "")]
+    return []
 
 
 SWEEPABLE = ("training", "network", "env", "resources")

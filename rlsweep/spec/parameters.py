@@ -87,6 +87,8 @@ class Distribution(SpecModel):
         return None
 
     @property
-    def example(self) -> Any:
-        """One value that the distribution can give, to check that the spec takes it."""
-        return self.min if self.min is not None else (self.choices or [None])[0]
+    def examples(self) -> list[Any]:
+        """Values that the distribution can give, to check that the spec takes them."""
+        if self.values is not None or self.min is None:
+            return self.choices or []
+        return [self.min, self.max]

@@ -19,8 +19,8 @@ BIG = Machine(cpus=16, gpus=4)
 
 
 @pytest.mark.parametrize(("algorithm", "names"), sorted(signatures.table().items()))
-def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: list[str]) -> None:
-    assert hyperparameters(algorithm) == set(names), "run python -m rlsweep.rl.signatures"
+def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: dict[str, list[str]]) -> None:
+    assert hyperparameters(algorithm) == names, "run python -m rlsweep.rl.signatures"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,6 @@ def test_a_learning_rate_per_learner_is_scaled() -> None:
         ("breakout_lr.yaml", "network={name: mlp}", None),
         ("cartpole_ppo.yaml", "network={name: nature_cnn}", "nature_cnn: no observations of shape"),
         ("breakout_lr.yaml", "training.minibatch_size=9999", "RLlib refuses"),
-        ("breakout_lr.yaml", "training.lr=fast", "RLlib refuses"),
         ("breakout_dqn.yaml", "env={id: Pendulum-v1, protocol: null}", "dqn needs discrete actions"),
         ("breakout_lr.yaml", "env.mode=77", "no mode 77; allowed: 0, 4"),
     ],

@@ -32,6 +32,8 @@ def issues(path: Path, **arguments: object) -> list[str]:
     ("old", "new", "said"),
     [
         ("lr: 3e-4", "learning_rate: 3e-4", "spec.yaml:6:12: ppo has no hyperparameter 'learning_rate'"),
+        ("lr: 3e-4", "lr: fast", "training.lr: 'fast' is of the wrong kind; allowed: list or null or number"),
+        ("lr: 3e-4", "num_epochs: 2.5", "training.num_epochs: 2.5 is of the wrong kind"),
         ("lr: 3e-4", "num_epoch: 4", "did you mean 'num_epochs'?"),
         ("stop: {env_steps: 1k}", "stop: {env_steps: 1k, scor: 3}", "did you mean 'score'?"),
         ("stop: {env_steps: 1k}", "stop: {env_steps: soon}", "spec.yaml:9:8: stop.env_steps: write a whole"),
@@ -73,6 +75,7 @@ def test_all_mistakes_are_reported_at_once(write_spec: Callable[..., Path]) -> N
     [
         ("{method: grid, parameters: {training.lr: {min: 1e-5, max: 1e-3}}}", "a grid needs listed values"),
         ("{trials: 2, parameters: {training.lrr: {values: [1]}}}", "did you mean 'training.lr'?"),
+        ("{trials: 2, parameters: {training.lr: {values: [1, fast]}}}", "'fast' is of the wrong kind"),
         ("{trials: 2, parameters: {trainin.lr: {values: [1]}}}", "cannot sweep 'trainin.lr'"),
         ("{trials: 2, parameters: {training.lr: {value: 1, min: 2}}}", "write exactly one of"),
         ("{trials: 2, parameters: {training.lr: {min: 2, max: 1}}}", "below max"),

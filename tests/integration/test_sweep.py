@@ -1,0 +1,201 @@
+"""Whole sweeps through the command line: what lies on disk and in MLflow, running again, failing, Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mlflow.tracking import MlflowClient
+
+from rlsweep.store.layout import RunLayout, Storage
+from rlsweep.store.manifest import Manifest
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+SMOKE = ["run", "cartpole_ppo.yaml", "--profile", "smoke", "--set", "stop.env_steps=6k"]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from rlsweep.cli import main; main()", *arguments]
+
+
+def rlsweep(storage: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "RLSWEEP_STORAGE": str(storage), "PYTHONPATH": str(HERE)}
+    done = subprocess.run(
+        command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage in which the smoke sweep of CartPole has run."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = rlsweep(folder, *SMOKE)
+    assert done.returncode == 0, done.stderr
+    assert "│ finished │" in done.stdout
+    return folder
+
+
+@pytest.fixture
+def layout(storage: Path) -> RunLayout:
+    return Storage(storage).run("cartpole_ppo")
+
+
+def rows_of(layout: RunLayout, trial_id: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in layout.result_json(trial_id).read_text().splitlines()]
+
+
+def test_every_trial_has_its_history(layout: RunLayout) -> None:
+    manifest = Manifest.read(layout)
+    assert [record.status for record in manifest.trials] == ["finished", "finished"]
+    for record in manifest.trials:
+        rows = rows_of(layout, record.id)
+        assert len(rows) >= 3
+        assert len({tuple(row) for row in rows}) == 1, "the same keys from the first row to the last"
+        assert "config" not in rows[0]
+        assert [row["training_iteration"] for row in rows] == list(range(1, len(rows) + 1))
+        assert math.isfinite(rows[-1]["score"])
+        assert rows[-1]["env_steps"] >= 6000 > rows[-2]["env_steps"]
+        assert rows[-1]["evaluation/games"] == 4
+        with (layout.trial(record.id) / "progress.csv").open(newline="") as stream:
+            table = list(csv.DictReader(stream))
+        assert [int(line["env_steps"]) for line in table] == [row["env_steps"] for row in rows]
+        assert list(table[0]) == list(rows[0])
+        params = json.loads((layout.trial(record.id) / "params.json").read_text())
+        assert params == {"values": record.values, "seed": record.seed}
+        assert layout.checkpoints(record.id)
+
+
+def test_mlflow_has_a_parent_and_a_child_for_each_trial(storage: Path, layout: RunLayout) -> None:
+    manifest = Manifest.read(layout)
+    client = MlflowClient(Storage(storage).tracking_uri)
+    experiment = client.get_experiment_by_name("cartpole_ppo")
+    assert experiment is not None
+    runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    parent = runs.pop(manifest.mlflow["parent_run_id"])
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["rlsweep.spec_hash"] == manifest.spec_hash
+    assert [item.path for item in client.list_artifacts(parent.info.run_id)] == ["spec.yaml"]
+    assert set(runs) == {record.mlflow_run_id for record in manifest.trials}
+    for record in manifest.trials:
+        child = runs[record.mlflow_run_id]
+        rows = rows_of(layout, record.id)
+        assert child.info.status == "FINISHED"
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.data.tags["rlsweep.status"] == "finished"
+        assert child.data.params["training.num_epochs"] == str(record.values["training.num_epochs"])
+        assert child.data.params["seed"] == "0"
+        points = client.get_metric_history(record.mlflow_run_id, "score")
+        assert [(p.step, p.value) for p in points] == [
+            (row["env_steps"], row["score"]) for row in rows if math.isfinite(row["score"])
+        ]
+
+
+def test_report_best_and_rollout_follow(storage: Path, layout: RunLayout) -> None:
+    done = rlsweep(storage, "report", "cartpole_ppo")
+    assert done.returncode == 0
+    assert "lr=0.001,num_epochs=6" in done.stdout
+    assert (layout.report / "learning_curves.png").stat().st_size > 10_000
+    best = json.loads(rlsweep(storage, "best", "cartpole_ppo", "--json").stdout)
+    finals = {
+        record.config_id: rows_of(layout, record.id)[-1]["score"] for record in Manifest.read(layout).trials
+    }
+    assert best["configuration"] == max(finals, key=finals.__getitem__)
+    played = rlsweep(storage, "rollout", best["bundle"], "--games", "3", "--json")
+    assert len(json.loads(played.stdout)["scores"]) == 3
+    again = rlsweep(storage, "rollout", "cartpole_ppo", "--games", "3", "--seed", "4")
+    assert again.stdout.count("score ") == 3
+    assert "over 3 games" in again.stdout
+
+
+def test_running_again_skips_what_has_ended_and_a_new_seed_adds_trials(
+    storage: Path, layout: RunLayout
+) -> None:
+    before = Manifest.read(layout)
+    kept = {record.id: layout.result_json(record.id).read_bytes() for record in before.trials}
+    assert rlsweep(storage, *SMOKE).returncode == 0
+    assert Manifest.read(layout).trials == before.trials
+    assert rlsweep(storage, *SMOKE, "--set", "seeds=[0, 5]").returncode == 0
+    after = Manifest.read(layout)
+    assert [record.seed for record in after.trials] == [0, 0, 5, 5]
+    assert all(layout.result_json(trial_id).read_bytes() == rows for trial_id, rows in kept.items())
+    client = MlflowClient(Storage(storage).tracking_uri)
+    experiment = client.get_experiment_by_name("cartpole_ppo")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 1 + 4
+
+
+def test_a_failing_trial_fails_alone(tmp_path: Path) -> None:
+    spec = tmp_path / "crash.yaml"
+    spec.write_text(
+        """
+version: 1
+name: crash
+algorithm: ppo
+env: {id: "crashing_env:Crashing-v0"}
+training: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
+network: {name: mlp}
+search: {method: grid, parameters: {env.kwargs.crash_at: {values: [40, 100000]}}}
+objective: {metric: score, goal: maximize}
+resources: {envs_per_env_runner: 1}
+stop: {env_steps: 200}
+"""
+    )
+    done = rlsweep(tmp_path, "run", str(spec))
+    assert done.returncode == 3, done.stderr
+    layout = Storage(tmp_path).run("crash")
+    failed, finished = Manifest.read(layout).trials
+    assert (failed.status, finished.status) == ("failed", "finished")
+    assert f"1 of 2 trials failed, error.txt in each folder says why: {failed.id}" in done.stderr
+    assert f"{failed.id}: ValueError: the environment broke on purpose" in done.stderr
+    assert "the environment broke on purpose" in (layout.trial(failed.id) / "error.txt").read_text()
+    client = MlflowClient(Storage(tmp_path).tracking_uri)
+    assert client.get_run(failed.mlflow_run_id).info.status == "FAILED"
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    arguments = [*SMOKE[:-1], "stop.env_steps=1M"]
+    environment = {**os.environ, "RLSWEEP_STORAGE": str(tmp_path)}
+    process = subprocess.Popen(
+        command(*arguments), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    layout = Storage(tmp_path).run("cartpole_ppo")
+    deadline = time.monotonic() + 120
+    while not list(layout.root.glob("*/result.json")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.5)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=90)
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert "the same command goes on from here" in messages
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
+    assert {record.status for record in Manifest.read(layout).trials} <= {"running", "pending"}
+
+    assert rlsweep(tmp_path, *SMOKE).returncode == 0
+    assert [record.status for record in Manifest.read(layout).trials] == ["finished", "finished"]
+    assert list((layout.root / "superseded").iterdir()), "the interrupted history is kept aside"
+
+
+def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    done = rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5")
+    assert done.returncode == 4
+    assert "--set resources.gpus_per_learner=0.5: one trial takes 0.5 GPUs" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    assert rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5", "--cpu").returncode == 0
