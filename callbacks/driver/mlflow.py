@@ -69,15 +69,16 @@ class TrackedSweep:
         spec_yaml: the resolved spec, kept as the artifact `spec.yaml`.
         tags: versions, spec hash, description; the git commit is MLflow's own tag.
         trials: by trial id.
-        experiment_id, parent_run_id: of what is there already; empty before.
+        parent_run_id: of the parent that is there already; empty before.
+        superseded_run_ids: child runs of earlier attempts, to be moved to the deleted ones.
     """
 
     name: str
     spec_yaml: str
     tags: Mapping[str, str]
     trials: Mapping[str, TrackedTrial]
-    experiment_id: str = ""
     parent_run_id: str = ""
+    superseded_run_ids: tuple[str, ...] = ()
 
 
 @dataclass
@@ -111,7 +112,7 @@ class MLflowTracker(Callback):
         self._on_run = on_run
         self._runs: dict[str, _Run] = {}
         self._parent_run_id = sweep.parent_run_id
-        self._experiment_id = sweep.experiment_id
+        self._experiment_id = ""
         self._last_flush = time.monotonic()
         self._has_warned = False
 
@@ -123,6 +124,8 @@ class MLflowTracker(Callback):
         try:
             self._experiment_id = self._find_experiment()
             self._open_parent()
+            for run_id in self._sweep.superseded_run_ids:
+                self._client.delete_run(run_id)
         except _UNREACHABLE as error:
             self._warn(error)
 

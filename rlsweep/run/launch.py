@@ -20,15 +20,14 @@ from callbacks.driver.history import History
 from rlsweep.errors import SweepInterruptedError
 from rlsweep.plan import Machine, Plan
 from rlsweep.rl import preflight
-from rlsweep.run.manifest import new_manifest
+from rlsweep.run.manifest import continue_run
 from rlsweep.run.tracking import mlflow_tracker
 from rlsweep.run.trial import TRIAL_ID, trainable_for
 from rlsweep.spec import AshaSpec, Sweep
 from rlsweep.store import rows
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import FINISHED, PENDING, RUNNING, STOPPED, Manifest, TrialRecord
+from rlsweep.store.manifest import PENDING, RUNNING, Manifest, TrialRecord
 
-ENDED = (FINISHED, STOPPED)
 SUPERSEDED = "superseded"
 
 _RAY_ENVIRONMENT = {
@@ -73,7 +72,8 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
     """Run every trial of a plan that has not ended yet.
 
     A trial that ended before, with the same spec and seed, is not run again. One that was interrupted or
-    whose spec has changed starts anew; its old folder moves to `superseded/`.
+    whose spec has changed starts anew; its old folder moves to `superseded/`, its old run to MLflow's
+    deleted ones.
 
     Args:
         plan: made for the machine of the running `ray_session`.
@@ -88,9 +88,10 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
     """
     preflight.check(plan)
     layout = storage.run(plan.sweep.name)
-    manifest = _open_manifest(plan, layout)
-    waiting = [record for record in manifest.trials if record.status not in ENDED]
-    _set_aside([layout.trial(record.id) for record in waiting], layout)
+    before = Manifest.read(layout) if layout.manifest.exists() else None
+    continuation = continue_run(plan, before)
+    manifest, waiting = continuation.manifest, continuation.waiting
+    _set_aside([layout.trial(record.id) for record in [*continuation.superseded, *waiting]], layout)
     manifest.write(layout)
     if not waiting:
         return manifest
@@ -103,28 +104,13 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
     goals = {record.id: plan.trial(record.id).sweep.stop.env_steps for record in waiting}
     callbacks = [
         History(layout, params, on_status),
-        mlflow_tracker(plan, manifest, layout, storage),
+        mlflow_tracker(plan, continuation, layout, storage),
         SweepConsole(plan.sweep.name, goals),
     ]
     _tuner(plan, waiting, storage, callbacks).fit()
     if any(record.status in (PENDING, RUNNING) for record in manifest.trials):
         # Tune takes the first Ctrl-C for an order to stop, and returns as if all were done.
         raise SweepInterruptedError("stopped; the same command goes on from here")
-    return manifest
-
-
-def _open_manifest(plan: Plan, layout: RunLayout) -> Manifest:
-    """A manifest of this plan that keeps what the run already has of it."""
-    manifest = new_manifest(plan)
-    if not layout.manifest.exists():
-        return manifest
-    before = Manifest.read(layout)
-    manifest.mlflow = before.mlflow
-    known = {record.id: record for record in before.trials}
-    for record in manifest.trials:
-        old = known.get(record.id)
-        if old is not None and old.hash == record.hash:
-            record.status, record.mlflow_run_id = old.status, old.mlflow_run_id
     return manifest
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.spec import Sweep
-from rlsweep.store.manifest import Manifest, TrialRecord
+from rlsweep.store.manifest import FINISHED, STOPPED, Manifest, TrialRecord
+
+ENDED = (FINISHED, STOPPED)
+"""Trials in these states are not run again."""
 
 _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy")
 
@@ -32,7 +36,7 @@ _NOT_TRAINING = {
 
 def new_manifest(plan: Plan) -> Manifest:
     """The manifest of a plan before anything ran."""
-    spec = plan.sweep.model_dump(mode="json", exclude_unset=True)
+    spec = _dump(plan.sweep)
     return Manifest(
         name=plan.sweep.name,
         spec=spec,
@@ -47,9 +51,50 @@ def new_manifest(plan: Plan) -> Manifest:
     )
 
 
+@dataclass(frozen=True)
+class Continuation:
+    """A plan laid over what the run folder already holds.
+
+    Attributes:
+        manifest: of the plan; trials that ended before keep their status.
+        waiting: the records that have to run.
+        superseded: earlier records that no longer count: interrupted, or of another spec.
+    """
+
+    manifest: Manifest
+    waiting: list[TrialRecord]
+    superseded: list[TrialRecord]
+
+
+def continue_run(plan: Plan, before: Manifest | None) -> Continuation:
+    """What is left to do of `plan` where `before` is the run's manifest so far.
+
+    A trial that ended is kept if it depends on the same content. Trials outside of the plan (another
+    seed, another value) stay in the manifest while they are comparable: same environment, same
+    training, same stop.
+    """
+    manifest = new_manifest(plan)
+    if before is None:
+        return Continuation(manifest, list(manifest.trials), [])
+    manifest.mlflow = before.mlflow
+    known = {record.id: record for record in before.trials}
+    superseded = []
+    for record in manifest.trials:
+        old = known.pop(record.id, None)
+        if old is not None and old.hash == record.hash and old.status in ENDED:
+            record.status, record.mlflow_run_id = old.status, old.mlflow_run_id
+        elif old is not None:
+            superseded.append(old)
+    waiting = [record for record in manifest.trials if record.status not in ENDED]
+    is_comparable = _training_part(before.spec) == _training_part(manifest.spec)
+    for old in known.values():
+        (manifest.trials if is_comparable and old.status in ENDED else superseded).append(old)
+    return Continuation(manifest, waiting, superseded)
+
+
 def trial_hash(trial: PlannedTrial) -> str:
     """Hash of everything that a trial's result depends on: resolved spec and seed."""
-    return content_hash({"spec": _training_part(trial.sweep), "seed": trial.seed})
+    return content_hash({"spec": _training_part(_dump(trial.sweep)), "seed": trial.seed})
 
 
 def content_hash(data: dict[str, Any]) -> str:
@@ -68,6 +113,9 @@ def git_commit() -> str:
         return ""
 
 
-def _training_part(sweep: Sweep) -> dict[str, Any]:
-    dumped = sweep.model_dump(mode="json", exclude_unset=True)
-    return {section: value for section, value in dumped.items() if section not in _NOT_TRAINING}
+def _dump(sweep: Sweep) -> dict[str, Any]:
+    return sweep.model_dump(mode="json", exclude_unset=True)
+
+
+def _training_part(spec: dict[str, Any]) -> dict[str, Any]:
+    return {section: value for section, value in spec.items() if section not in _NOT_TRAINING}

@@ -10,8 +10,8 @@ import yaml
 
 from callbacks.driver.mlflow import MLflowTracker, TrackedSweep, TrackedTrial
 from rlsweep.plan import Plan, PlannedTrial
+from rlsweep.run.manifest import Continuation
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import Manifest
 
 TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -21,11 +21,16 @@ def tracking_uri(storage: Storage) -> str:
     return os.environ.get(TRACKING_URI_VARIABLE) or storage.tracking_uri
 
 
-def mlflow_tracker(plan: Plan, manifest: Manifest, layout: RunLayout, storage: Storage) -> MLflowTracker:
+def mlflow_tracker(
+    plan: Plan, continuation: Continuation, layout: RunLayout, storage: Storage
+) -> MLflowTracker:
     """The callback that tracks this plan; it notes the run ids it makes in the manifest."""
+    manifest = continuation.manifest
+    superseded = [record.mlflow_run_id for record in continuation.superseded if record.mlflow_run_id]
     uri = tracking_uri(storage)
     if manifest.mlflow.get("tracking_uri") != uri:  # another store knows nothing of these runs
         manifest.mlflow = {"tracking_uri": uri}
+        superseded = []
         for record in manifest.trials:
             record.mlflow_run_id = ""
 
@@ -49,6 +54,7 @@ def mlflow_tracker(plan: Plan, manifest: Manifest, layout: RunLayout, storage: S
                 trial.id: _tracked(trial, manifest.trial(trial.id).mlflow_run_id) for trial in plan.trials
             },
             parent_run_id=manifest.mlflow.get("parent_run_id", ""),
+            superseded_run_ids=tuple(superseded),
         ),
         uri,
         _artifact_location(uri, storage),

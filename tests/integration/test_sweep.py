@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from rlsweep.store.layout import RunLayout, Storage
@@ -53,6 +54,14 @@ def layout(storage: Path) -> RunLayout:
     return Storage(storage).run("cartpole_ppo")
 
 
+def active_runs(storage: Path) -> dict[str, Run]:
+    """The runs of the CartPole sweep in MLflow, deleted ones left out."""
+    client = MlflowClient(Storage(storage).tracking_uri)
+    experiment = client.get_experiment_by_name("cartpole_ppo")
+    assert experiment is not None
+    return {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+
+
 def rows_of(layout: RunLayout, trial_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in layout.result_json(trial_id).read_text().splitlines()]
 
@@ -81,9 +90,7 @@ def test_every_trial_has_its_history(layout: RunLayout) -> None:
 def test_mlflow_has_a_parent_and_a_child_for_each_trial(storage: Path, layout: RunLayout) -> None:
     manifest = Manifest.read(layout)
     client = MlflowClient(Storage(storage).tracking_uri)
-    experiment = client.get_experiment_by_name("cartpole_ppo")
-    assert experiment is not None
-    runs = {run.info.run_id: run for run in client.search_runs([experiment.experiment_id])}
+    runs = active_runs(storage)
     parent = runs.pop(manifest.mlflow["parent_run_id"])
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["rlsweep.spec_hash"] == manifest.spec_hash
@@ -131,10 +138,7 @@ def test_running_again_skips_what_has_ended_and_a_new_seed_adds_trials(
     after = Manifest.read(layout)
     assert [record.seed for record in after.trials] == [0, 0, 5, 5]
     assert all(layout.result_json(trial_id).read_bytes() == rows for trial_id, rows in kept.items())
-    client = MlflowClient(Storage(storage).tracking_uri)
-    experiment = client.get_experiment_by_name("cartpole_ppo")
-    assert experiment is not None
-    assert len(client.search_runs([experiment.experiment_id])) == 1 + 4
+    assert len(active_runs(storage)) == 1 + 4
 
 
 def test_a_failing_trial_fails_alone(tmp_path: Path) -> None:
@@ -191,6 +195,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> Non
     assert rlsweep(tmp_path, *SMOKE).returncode == 0
     assert [record.status for record in Manifest.read(layout).trials] == ["finished", "finished"]
     assert list((layout.root / "superseded").iterdir()), "the interrupted history is kept aside"
+    assert len(active_runs(tmp_path)) == 1 + 2, "one parent, one child for each trial"
 
 
 def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None:
