@@ -106,4 +106,6 @@ def mlflow_server_command(storage: Storage, host: str, port: int) -> list[str]:
         "1",
         "--allowed-hosts",
         ",".join(sorted(hosts)),
+        "--uvicorn-opts",
+        "--log-level warning",
     ]

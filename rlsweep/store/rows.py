@@ -32,7 +32,7 @@ STEPS_PER_SECOND = "steps_per_second"
 """Env steps of this iteration divided by its seconds, sampling and learning together."""
 
 SECONDS = "seconds"
-"""Training seconds since the trial began, evaluation included, waiting for a restart not."""
+"""Seconds of sampling and learning since the trial began; evaluation and restarts not counted."""
 
 ITERATION = "training_iteration"
 TIMESTAMP = "timestamp"
