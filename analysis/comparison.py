@@ -11,11 +11,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from analysis.history import RunHistory, TrialHistory
 from rlsweep.errors import RunError
 from rlsweep.store.manifest import FINISHED
-from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
+from rlsweep.store.rows import ENV_STEPS, SCORE_VALID, WINDOW_SCORES
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class ConfigurationResult:
         last_mean, last_std: over seeds, of the last value; the standard deviation is the sample's
             (n - 1), NaN for one seed.
         best_mean: over seeds, of the best value.
+        valid_seeds: seeds that have a value; the means are over these.
         is_complete: every seed ran to its own stop.
     """
 
@@ -56,6 +58,7 @@ class ConfigurationResult:
     last_mean: float
     last_std: float
     best_mean: float
+    valid_seeds: int
     is_complete: bool
 
     @property
@@ -63,15 +66,20 @@ class ConfigurationResult:
         """Env steps of the shortest trial: the comparison reaches no further."""
         return min(trial.env_steps for trial in self.trials)
 
+    @property
+    def seeds_text(self) -> str:
+        """`3 seeds`, or `1 of 3 seeds` where some have no value."""
+        total = len(self.trials)
+        count = f"{total}" if self.valid_seeds == total else f"{self.valid_seeds} of {total}"
+        return f"{count} seed{'' if total == 1 else 's'}"
+
 
 def trial_result(trial: TrialHistory, metric: str, *, maximize: bool) -> TrialResult:
     """The last and the best valid value of a trial's metric."""
     record, rows = trial.record, trial.rows
     values = np.array([], dtype=float)
     if metric in rows:
-        valid = rows[SCORE_VALID].to_numpy(bool) if SCORE_VALID in rows else np.ones(len(rows), bool)
-        values = rows[metric].to_numpy(float)[valid]
-        values = values[np.isfinite(values)]
+        values = rows[metric].to_numpy(float)[is_valid(rows, metric)]
     best = (values.max() if maximize else values.min()) if values.size else math.nan
     return TrialResult(
         trial_id=record.id,
@@ -84,8 +92,18 @@ def trial_result(trial: TrialHistory, metric: str, *, maximize: bool) -> TrialRe
     )
 
 
+def is_valid(rows: pd.DataFrame, metric: str) -> np.ndarray:
+    """(rows,) whether the metric counts in each row: it is a number, and for the scores of training games,
+    enough games have ended."""
+    valid = np.isfinite(rows[metric].to_numpy(float))
+    if metric in WINDOW_SCORES and SCORE_VALID in rows:
+        valid &= rows[SCORE_VALID].to_numpy(bool)
+    return np.asarray(valid)
+
+
 def compare(run: RunHistory) -> list[ConfigurationResult]:
-    """All configurations, the best first; those without a valid value last."""
+    """All configurations, the best first. One with fewer seeds that have a value ranks behind: the mean of
+    one lucky seed is not comparable with the mean of three."""
     groups: dict[str, list[TrialResult]] = defaultdict(list)
     for trial in run.trials:
         result = trial_result(trial, run.metric, maximize=run.maximize)
@@ -93,7 +111,7 @@ def compare(run: RunHistory) -> list[ConfigurationResult]:
     sign = 1.0 if run.maximize else -1.0
     return sorted(
         (summarize(config_id, results) for config_id, results in groups.items()),
-        key=lambda found: -sign * found.last_mean if math.isfinite(found.last_mean) else math.inf,
+        key=lambda found: (-found.valid_seeds, -sign * found.last_mean if found.valid_seeds else 0.0),
     )
 
 
@@ -107,6 +125,7 @@ def summarize(config_id: str, trials: list[TrialResult]) -> ConfigurationResult:
         last_mean=float(last.mean()) if last.size else math.nan,
         last_std=float(last.std(ddof=1)) if last.size > 1 else math.nan,
         best_mean=float(best.mean()) if best.size else math.nan,
+        valid_seeds=int(last.size),
         is_complete=all(trial.status == FINISHED for trial in trials),
     )
 
@@ -118,7 +137,7 @@ def winner(run: RunHistory) -> ConfigurationResult:
         RunError: no trial has a valid value yet.
     """
     ranked = compare(run)
-    if not ranked or not math.isfinite(ranked[0].last_mean):
+    if not ranked or not ranked[0].valid_seeds:
         raise RunError(
             f"{run.manifest.name}: no trial has a valid {run.metric} yet (no game has ended, or too few)"
         )

@@ -13,8 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
+from analysis.comparison import is_valid
 from analysis.history import RunHistory
-from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
+from rlsweep.store.rows import ENV_STEPS
 
 GRID_POINTS = 400
 MAX_CURVES = 10
@@ -53,10 +54,7 @@ def learning_curves(run: RunHistory) -> list[LearningCurve]:
         rows = trial.rows
         if run.metric not in rows:
             continue
-        values = rows[run.metric].to_numpy(float)
-        shown = np.isfinite(values)
-        if SCORE_VALID in rows:
-            shown &= rows[SCORE_VALID].to_numpy(bool)
+        values, shown = rows[run.metric].to_numpy(float), is_valid(rows, run.metric)
         if shown.any():
             steps = rows[ENV_STEPS].to_numpy(float)
             groups[trial.record.config_id].append((steps[shown], values[shown]))

@@ -12,7 +12,7 @@ import pandas as pd
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Manifest, TrialRecord
-from rlsweep.store.rows import ENV_STEPS, SCORE
+from rlsweep.store.rows import ENV_STEPS
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class RunHistory:
     @property
     def metric(self) -> str:
         """The row key that configurations are compared by."""
-        return str(self.manifest.spec.get("objective", {}).get("metric", SCORE))
+        return self.manifest.metric
 
     @property
     def maximize(self) -> bool:
         """Whether more of it is better."""
-        return bool(self.manifest.spec["objective"]["goal"] == "maximize")
+        return self.manifest.goal == "maximize"
 
 
 def read_run(layout: RunLayout) -> RunHistory:
@@ -66,7 +66,8 @@ def read_run(layout: RunLayout) -> RunHistory:
 def read_rows(path: Path) -> tuple[pd.DataFrame, int]:
     """The rows of one result.json, and how many of its lines were skipped.
 
-    A half-written last line (the machine died) is skipped, not fatal. A missing file is an empty table.
+    A half-written last line (the machine died) is skipped, not fatal. Rows that a retry made again from a
+    checkpoint replace those that stood after it. A missing file is an empty table.
     """
     if not path.is_file():
         return pd.DataFrame(), 0
@@ -79,10 +80,17 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, int]:
                 skipped += 1
             else:
                 rows.append(row)
-    table = pd.DataFrame(rows)
-    if not table.empty:
-        table = table.sort_values(ENV_STEPS, kind="stable").drop_duplicates(ENV_STEPS, keep="last")
-    return table.reset_index(drop=True), skipped
+    return pd.DataFrame(_last_branch(rows)), skipped
+
+
+def _last_branch(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without those that a later row, at as few or fewer env steps, made obsolete."""
+    kept: list[dict[str, Any]] = []
+    for row in rows:
+        while kept and kept[-1][ENV_STEPS] >= row[ENV_STEPS]:
+            kept.pop()
+        kept.append(row)
+    return kept
 
 
 def _read_trial(layout: RunLayout, record: TrialRecord) -> TrialHistory:
@@ -98,4 +106,5 @@ def _parse(line: str) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:
         return None
-    return row if isinstance(row, dict) and ENV_STEPS in row else None
+    is_row = isinstance(row, dict) and all(isinstance(value, (int, float)) for value in row.values())
+    return row if is_row and isinstance(row.get(ENV_STEPS), int) else None

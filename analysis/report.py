@@ -89,9 +89,18 @@ def _cautions(run: RunHistory, ranked: list[ConfigurationResult]) -> list[str]:
             f"- Not every trial ran to its stop: {', '.join(unfinished)}. Their last values stand at "
             "fewer env steps than the others'."
         )
-    missing = [found.config_id for found in ranked if not math.isfinite(found.last_mean)]
+    missing = [found.config_id for found in ranked if not found.valid_seeds]
     if missing:
         cautions.append(f"- No valid value yet: {', '.join(missing)}.")
+    partial = [
+        f"{found.config_id} ({found.seeds_text})"
+        for found in ranked
+        if 0 < found.valid_seeds < len(found.trials)
+    ]
+    if partial:
+        cautions.append(
+            f"- Some seeds have no valid value, which ranks a configuration back: {', '.join(partial)}."
+        )
     skipped = sum(trial.skipped_lines for trial in run.trials)
     if skipped:
         cautions.append(f"- {skipped} lines of result.json were no whole rows and are left out.")

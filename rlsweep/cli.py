@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rlsweep.errors import PreflightError, RlsweepError, TrialsFailedError, UsageError, nearest
+from rlsweep.errors import (
+    PreflightError,
+    RlsweepError,
+    SpecError,
+    TrialsFailedError,
+    UsageError,
+    nearest,
+)
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
+from rlsweep.store.manifest import FAILED
 
 if TYPE_CHECKING:
     from rlsweep.spec import LoadedSpec
@@ -45,11 +54,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.
 @app.command()
 def validate(spec: Spec, profile: Profile = None, overrides: Overrides = None) -> None:
     """Check a spec, without Ray and without running anything."""
-    sweep = _load(spec, profile, overrides).sweep
-    from rlsweep.plan.search import configurations
+    from rlsweep.plan import expand
 
-    count = len(configurations(sweep.search))
-    print(f"{sweep.name}: valid, {count} configurations x {len(sweep.seeds)} seeds")
+    loaded = _load(spec, profile, overrides)
+    with _located(loaded):
+        count = len(expand(loaded.sweep))
+    for other in loaded.profiles if profile is None else ():
+        unchosen = _load(spec, other, overrides)
+        with _located(unchosen):
+            expand(unchosen.sweep)
+    print(f"{loaded.sweep.name}: valid, {count} configurations x {len(loaded.sweep.seeds)} seeds")
 
 
 @app.command()
@@ -57,8 +71,8 @@ def plan(
     spec: Spec,
     profile: Profile = None,
     overrides: Overrides = None,
-    cpus: Annotated[int | None, typer.Option(help="Of the machine; this one's by default.")] = None,
-    gpus: Annotated[float, typer.Option(help="Of the machine.")] = 0.0,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Of the machine; this one's by default.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, max=10_000, help="Of the machine.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Show the trials of a spec and what each takes of the machine."""
@@ -93,6 +107,9 @@ def run(
     profile: Profile = None,
     overrides: Overrides = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU, whatever the spec says.")] = False,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="Set aside ended trials of another spec of this name.")
+    ] = False,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
     """Run a sweep; run again, it skips the trials that have ended."""
@@ -101,16 +118,16 @@ def run(
     from rlsweep.run.launch import launch, ray_session
 
     with ray_session() as machine, _located(loaded):
-        manifest = launch(make(loaded.sweep, machine), Storage(storage))
+        plan = make(loaded.sweep, machine)
+        manifest = launch(plan, Storage(storage), profile=profile or "", supersede=supersede)
     name = loaded.sweep.name
     report(name, storage)
     messages.print(f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5")
-    failed = [record.id for record in manifest.trials if record.status == "failed"]
+    failed = [record.id for record in manifest.trials if record.status == FAILED]
     if failed:
-        raise TrialsFailedError(
-            f"{len(failed)} of {len(manifest.trials)} trials failed, error.txt in each folder says why: "
-            + ", ".join(failed)
-        )
+        layout = Storage(storage).run(name)
+        traces = "\n".join(f"  {layout.trial(trial_id) / RunLayout.ERROR_TXT}" for trial_id in failed)
+        raise TrialsFailedError(f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}")
 
 
 @app.command()
@@ -150,8 +167,7 @@ def best(run: Run, as_json: AsJson = False, storage: StorageDir = DEFAULT_STORAG
             )
         )
         return
-    seeds = len(configuration.trials)
-    score = f"{checkpoint.metric} {configuration.last_mean:.2f}, mean of {seeds} seeds"
+    score = f"{checkpoint.metric} {configuration.last_mean:.2f}, mean of {configuration.seeds_text}"
     print(f"winner: {configuration.config_id} ({score})")
     print(
         f"from: {checkpoint.path} ({checkpoint.metric} {checkpoint.value:.2f} after "
@@ -168,7 +184,7 @@ def rollout(
         bool, typer.Option("--greedy/--sample", help="The likeliest action, or a sampled one.")
     ] = False,
     video: Annotated[Path | None, typer.Option(help="Write an MP4 of the games.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed plays the same games.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same games.")] = 0,
     as_json: AsJson = False,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
@@ -207,9 +223,13 @@ def ui(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
-    """Serve the MLflow UI over the embedded store (or the one of MLFLOW_TRACKING_URI)."""
-    from rlsweep.run.tracking import mlflow_server_command
+    """Serve the MLflow UI over the embedded store, or name the server of MLFLOW_TRACKING_URI."""
+    from rlsweep.run.tracking import mlflow_server_command, remote_tracking_server
 
+    remote = remote_tracking_server()
+    if remote:
+        print(f"MLflow runs on {remote}")
+        return
     command = mlflow_server_command(Storage(storage), host, port)
     messages.print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
     os.execv(command[0], command)
@@ -222,6 +242,11 @@ def main() -> None:
     except RlsweepError as error:
         messages.print(str(error), markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a folder that is a file, a disk that is full, a name that is too long
+        messages.print(
+            f"{error.filename or 'system'}: {error.strerror or error}", markup=False, soft_wrap=True
+        )
+        sys.exit(RlsweepError.exit_code)
 
 
 def _load(spec: str, profile: str | None, overrides: list[str] | None) -> LoadedSpec:
@@ -232,11 +257,16 @@ def _load(spec: str, profile: str | None, overrides: list[str] | None) -> Loaded
 
 @contextmanager
 def _located(loaded: LoadedSpec) -> Iterator[None]:
-    """Put file, line and column before a preflight error that names a key of the spec."""
+    """Put file, line and column before an error that names a key of the spec, found after loading."""
     try:
         yield
     except PreflightError as error:
+        if not error.key:
+            raise
         raise PreflightError(f"{loaded.location(error.key)}: {error}", error.key) from error
+    except SpecError as error:
+        issues = [replace(issue, location=loaded.location(issue.location.source)) for issue in error.issues]
+        raise SpecError(issues) from error
 
 
 def _layout(run: str, storage: Path) -> RunLayout:

@@ -5,7 +5,7 @@ RlsweepError                exit 1   base; never raised itself
 ├── UsageError              exit 2   the command line names something that does not exist
 ├── PreflightError          exit 4   the spec is right, but this machine cannot run it
 ├── TrialsFailedError       exit 3   the sweep ended, some trials failed
-├── SweepInterruptedError   exit 130 Ctrl-C; the same command goes on
+├── SweepInterruptedError   exit 130 Ctrl-C; the same command runs the rest
 ├── RunError                exit 1   a run folder cannot be read or does not hold what was asked for
 └── BundleError             exit 1   a policy bundle is broken or was made for something else
 
@@ -117,7 +117,7 @@ class TrialsFailedError(RlsweepError):
 
 
 class SweepInterruptedError(RlsweepError):
-    """The user stopped the sweep; what has ended is kept, the same command goes on."""
+    """The user stopped the sweep; trials that have ended are kept, the same command runs the rest."""
 
     exit_code = 130
 

@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from callbacks.driver.history import error_reason, error_text
-from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED
+from callbacks.driver.history import ending, error_reason, error_text
+from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED, TRIAL_ID
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -76,7 +76,7 @@ class SweepConsole(Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        trial_id = trial.config["trial"]
+        trial_id = trial.config[TRIAL_ID]
         view = self._views[trial_id]
         view.row = result
         if result[SCORE_VALID]:
@@ -90,13 +90,12 @@ class SweepConsole(Callback):
             )
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        done = bool((trial.last_result or {}).get("done"))
-        self._change(trial, FINISHED if done else STOPPED)
+        self._change(trial, ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         reason = error_reason(error_text(trial))
         self._change(trial, FAILED)
-        self._console.print(f"{trial.config['trial']}: {reason}", markup=False, soft_wrap=True)
+        self._console.print(f"{trial.config[TRIAL_ID]}: {reason}", markup=False, soft_wrap=True)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         if self._live is not None:
@@ -104,7 +103,7 @@ class SweepConsole(Callback):
             self._live.stop()
 
     def _change(self, trial: Any, status: str) -> None:
-        trial_id = trial.config["trial"]
+        trial_id = trial.config[TRIAL_ID]
         self._views[trial_id].status = status
         if self._live is not None:
             self._live.refresh()

@@ -16,8 +16,8 @@ from typing import Any
 from ray.tune import Callback
 
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED
-from rlsweep.store.rows import TUNE_KEYS
+from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED, TRIAL_ID
+from rlsweep.store.rows import REACHED_STOP, TUNE_KEYS
 
 StatusListener = Callable[[str, str], None]
 
@@ -40,10 +40,9 @@ class History(Callback):
         self._layout = layout
         self._trials = trials
         self._on_status = on_status
-        self._is_done: dict[str, bool] = {}
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        trial_id = trial.config["trial"]
+        trial_id = trial.config[TRIAL_ID]
         folder = self._layout.trial(trial_id)
         folder.mkdir(parents=True, exist_ok=True)
         params = json.dumps(self._trials[trial_id], indent=1)
@@ -53,8 +52,7 @@ class History(Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        trial_id = trial.config["trial"]
-        self._is_done[trial_id] = bool(result.get("done"))
+        trial_id = trial.config[TRIAL_ID]
         row = history_row(result)
         folder = self._layout.trial(trial_id)
         with (folder / RunLayout.RESULT_JSON).open("a", encoding="utf-8") as stream:
@@ -68,13 +66,17 @@ class History(Callback):
             writer.writerow(row)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        trial_id = trial.config["trial"]
-        self._on_status(trial_id, FINISHED if self._is_done.get(trial_id) else STOPPED)
+        self._on_status(trial.config[TRIAL_ID], ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        trial_id = trial.config["trial"]
+        trial_id = trial.config[TRIAL_ID]
         (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
         self._on_status(trial_id, FAILED)
+
+
+def ending(trial: Any) -> str:
+    """How a Tune trial that is complete ended: by its own stop, or by the scheduler."""
+    return FINISHED if (trial.last_result or {}).get(REACHED_STOP) else STOPPED
 
 
 def error_text(trial: Any) -> str:

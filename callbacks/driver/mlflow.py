@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +23,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from ray.tune import Callback
 from requests.exceptions import RequestException
 
-from callbacks.driver.history import history_row
-from rlsweep.store.manifest import FAILED, FINISHED, STOPPED
+from callbacks.driver.history import ending, history_row
+from rlsweep.store.manifest import FAILED, FINISHED, INTERRUPTED, STOPPED, TRIAL_ID
 from rlsweep.store.rows import ENV_STEPS, ITERATION, TIMESTAMP
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,12 @@ MAX_PARAM_LENGTH = 6000
 
 FLUSH_SECONDS = 5.0
 """Rows are gathered so long before they are sent."""
+
+PAUSE_SECONDS = 60.0
+"""After a failure nothing is sent for so long: the sweep must not wait for a server that is away."""
+
+_CLIENT_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""MLflow's own (7 retries, 120 s) would hold the driver for minutes; the environment can say otherwise."""
 
 STATUS_TAG = "rlsweep.status"
 SPEC_ARTIFACT = "spec.yaml"
@@ -67,7 +74,7 @@ class TrackedSweep:
     Attributes:
         name: of the experiment and of the parent run.
         spec_yaml: the resolved spec, kept as the artifact `spec.yaml`.
-        tags: versions, spec hash, description; the git commit is MLflow's own tag.
+        tags: versions, spec hash, git commit, description; children get them too.
         trials: by trial id.
         parent_run_id: of the parent that is there already; empty before.
         superseded_run_ids: child runs of earlier attempts, to be moved to the deleted ones.
@@ -113,13 +120,15 @@ class MLflowTracker(Callback):
         self._runs: dict[str, _Run] = {}
         self._parent_run_id = sweep.parent_run_id
         self._experiment_id = ""
-        self._last_flush = time.monotonic()
+        self._next_flush = time.monotonic()
         self._has_warned = False
 
     def setup(
         self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any
     ) -> None:
         # Not in the constructor: Tune pickles its callbacks before the sweep starts.
+        for name, value in _CLIENT_SETTINGS.items():
+            os.environ.setdefault(name, value)
         self._client = MlflowClient(self._tracking_uri)
         try:
             self._experiment_id = self._find_experiment()
@@ -131,29 +140,28 @@ class MLflowTracker(Callback):
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         try:
-            self._run(trial.config["trial"])
+            self._run(trial.config[TRIAL_ID])
         except _UNREACHABLE as error:
             self._warn(error)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        run = self._runs.get(trial.config["trial"])
+        run = self._runs.get(trial.config[TRIAL_ID])
         if run is not None:
             run.pending += metrics_of(history_row(result))
-        if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
+        if time.monotonic() >= self._next_flush:
             self._flush()
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        done = bool((trial.last_result or {}).get("done"))
-        self._close(trial.config["trial"], FINISHED if done else STOPPED)
+        self._close(trial.config[TRIAL_ID], ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._close(trial.config["trial"], FAILED)
+        self._close(trial.config[TRIAL_ID], FAILED)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         for trial_id in list(self._runs):
-            self._close(trial_id, "interrupted")
+            self._close(trial_id, INTERRUPTED)
         is_whole = all(trial.status == "TERMINATED" for trial in trials)
         try:
             if self._parent_run_id:
@@ -172,14 +180,18 @@ class MLflowTracker(Callback):
         return str(self._client.create_experiment(self._sweep.name, artifact_location=uri))
 
     def _open_parent(self) -> None:
-        if self._parent_run_id:
-            self._client.update_run(self._parent_run_id, "RUNNING")
-            return
         tags = resolve_tags() | dict(self._sweep.tags) | {MLFLOW_RUN_NAME: self._sweep.name}
-        run = self._client.create_run(self._experiment_id, tags=tags)
-        self._parent_run_id = run.info.run_id
+        if self._parent_run_id and self._is_there(self._parent_run_id):
+            self._client.update_run(self._parent_run_id, "RUNNING")
+            run_tags = [RunTag(key, value) for key, value in tags.items()]
+            self._client.log_batch(self._parent_run_id, tags=run_tags)
+        else:
+            self._parent_run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
+            self._on_run("", self._parent_run_id)
         self._client.log_text(self._parent_run_id, self._sweep.spec_yaml, SPEC_ARTIFACT)
-        self._on_run("", self._parent_run_id)
+
+    def _is_there(self, run_id: str) -> bool:
+        return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
 
     def _run(self, trial_id: str) -> None:
         """Open the child run of a trial: the one it has, or a new one."""
@@ -190,7 +202,7 @@ class MLflowTracker(Callback):
         if run_id:
             self._client.update_run(run_id, "RUNNING")
         else:
-            tags = resolve_tags() | dict(trial.tags)
+            tags = resolve_tags() | dict(self._sweep.tags) | dict(trial.tags)
             tags |= {MLFLOW_PARENT_RUN_ID: self._parent_run_id, MLFLOW_RUN_NAME: trial.name}
             run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
             params = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in trial.params.items()]
@@ -199,7 +211,7 @@ class MLflowTracker(Callback):
         self._runs[trial_id] = _Run(run_id)
 
     def _flush(self) -> None:
-        self._last_flush = time.monotonic()
+        self._next_flush = time.monotonic() + FLUSH_SECONDS
         for run in self._runs.values():
             self._send(run)
 
@@ -224,6 +236,7 @@ class MLflowTracker(Callback):
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
+        self._next_flush = time.monotonic() + PAUSE_SECONDS
         if not self._has_warned:
             self._has_warned = True
             logger.warning("MLflow does not answer, the sweep goes on without it: %s", error)

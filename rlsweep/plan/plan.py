@@ -7,9 +7,14 @@ import json
 import re
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from rlsweep.errors import Issue, Location, SpecError, nearest
 from rlsweep.plan.resources import Machine, TrialResources, resolve
 from rlsweep.plan.search import Values, configurations
 from rlsweep.spec import Sweep, with_values
+from rlsweep.spec.values import SWEPT
+from rlsweep.store.rows import row_keys
 
 
 @dataclass(frozen=True)
@@ -59,16 +64,16 @@ def make(sweep: Sweep, machine: Machine) -> Plan:
     have a first result early.
 
     Raises:
+        SpecError: as `expand`.
         PreflightError: a trial does not fit on the machine.
     """
-    found = configurations(sweep.search)
+    found = expand(sweep)
     num_trials = len(found) * len(sweep.seeds)
     if sweep.resources.max_concurrent != "auto":
         num_trials = min(num_trials, sweep.resources.max_concurrent)
     trials = []
     for seed in sweep.seeds:
-        for values in found:
-            resolved = with_values(sweep, values)
+        for values, resolved in found:
             trials.append(
                 PlannedTrial(
                     id=trial_id(values, seed),
@@ -80,6 +85,36 @@ def make(sweep: Sweep, machine: Machine) -> Plan:
                 )
             )
     return Plan(sweep, tuple(trials))
+
+
+def expand(sweep: Sweep) -> list[tuple[Values, Sweep]]:
+    """Every configuration with the sweep that it stands for.
+
+    Raises:
+        SpecError: a combination of values that the spec does not take, an objective that no row has.
+    """
+    metrics = row_keys(sweep.algorithm)
+    if sweep.objective.metric not in metrics:
+        name = sweep.objective.metric
+        where = Location("objective.metric")
+        issue = Issue(where, f"no row has a key {name!r}", ", ".join(metrics), nearest(name, metrics))
+        raise SpecError([issue])
+    found = []
+    for values in configurations(sweep.search):
+        try:
+            resolved = with_values(sweep, values)
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise SpecError([Issue(Location(SWEPT), f"{config_id(values)}: {message}")]) from None
+        _check_algorithm(resolved)
+        found.append((values, resolved))
+    return found
+
+
+def _check_algorithm(sweep: Sweep) -> None:
+    if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
+        message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
+        raise SpecError([Issue(Location("env.frame_stack_by"), message, "frame_stack_by: env")])
 
 
 def config_id(values: Values) -> str:
@@ -99,4 +134,4 @@ def trial_id(values: Values, seed: int) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

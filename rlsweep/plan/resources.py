@@ -8,10 +8,14 @@ from rlsweep.errors import PreflightError
 from rlsweep.spec import Algorithm, ResourceSpec
 
 ASYNCHRONOUS = ("impala", "appo")
-"""Algorithms whose env runners sample while the learner learns: they need at least one apart."""
+"""Algorithms whose env runners sample while the learner learns; `auto` gives them at least one."""
 
 MAX_AUTO_CPUS = 8
 """More threads than this no longer speed up one trial's small network; more trials use the rest."""
+
+
+MIN_AUTO_GPUS = 0.25
+"""More than four trials on one GPU wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_tria
         cpus_per_env_runner=spec.cpus_per_env_runner,
         cpus_for_main_process=int(main_cpus),
         learners=spec.learners,
-        gpus_per_learner=_available_gpus(spec, machine),
+        gpus_per_learner=_gpus_per_learner(spec, machine, num_trials),
         placement=spec.placement,
     )
     if resources.cpus > machine.cpus:
@@ -102,7 +106,10 @@ def _auto_env_runners(algorithm: Algorithm, share: int) -> int:
     return max(1, min(share, MAX_AUTO_CPUS) - 1) if algorithm in ASYNCHRONOUS else 0
 
 
-def _available_gpus(spec: ResourceSpec, machine: Machine) -> float:
+def _gpus_per_learner(spec: ResourceSpec, machine: Machine, num_trials: int) -> float:
+    if spec.gpus_per_learner == "auto":
+        share = machine.gpus / max(1, num_trials) / max(1, spec.learners)
+        return min(1.0, max(share, MIN_AUTO_GPUS)) if machine.gpus else 0.0
     wanted = spec.gpus_per_learner * max(1, spec.learners)
     if wanted <= machine.gpus:
         return spec.gpus_per_learner

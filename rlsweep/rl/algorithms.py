@@ -15,11 +15,12 @@ from ray.tune.registry import register_env
 from callbacks.worker.game_scores import GameScores
 from rlsweep.errors import PreflightError
 from rlsweep.plan import TrialResources
+from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.environments import make_environment
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
 from rlsweep.rl.registry import CONFIG_CLASSES
 from rlsweep.spec import EnvSpec, Sweep
-from rlsweep.spec.hyperparameters import PER_LEARNER
+from rlsweep.spec.hyperparameters import PER_LEARNER, hyperparameters
 
 ENV_NAME = "rlsweep"
 """Name in RLlib's registry of the creator that reads the env section from its EnvContext."""
@@ -75,25 +76,32 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     try:
         config.training(**_training_arguments(sweep, resources))
         config.validate()
-    except (ValueError, TypeError, KeyError, AssertionError) as error:
-        raise PreflightError(f"RLlib refuses this configuration: {error}", key="training") from error
+    except Exception as error:  # RLlib raises whatever its checks stumble over
+        reason = str(error).split("To suppress all validation errors")[0].strip()
+        message = f"RLlib refuses this configuration: {type(error).__name__}: {reason}"
+        raise PreflightError(message, key="training") from error
     return config
 
 
 def _training_arguments(sweep: Sweep, resources: TrialResources) -> dict[str, Any]:
     learners = max(1, resources.learners)
-    return {name: _scaled(value, learners) for name, value in sweep.training.items()}
+    kinds = hyperparameters(sweep.algorithm)
+    return {
+        name: _argument(value, learners, is_integer="number" not in kinds[name])
+        for name, value in sweep.training.items()
+    }
 
 
-def _scaled(value: Any, learners: int) -> Any:
-    """`{per_learner: x}` -> x times the number of learners (linear scaling, Goyal et al. 2017)."""
+def _argument(value: Any, learners: int, *, is_integer: bool) -> Any:
+    """A value as RLlib takes it: `{per_learner: x}` times the number of learners (linear scaling, Goyal et
+    al. 2017), `4e3` as a whole number where only those go."""
     if isinstance(value, dict) and set(value) == {PER_LEARNER}:
         return value[PER_LEARNER] * learners
-    return value
+    return int(value) if is_integer and isinstance(value, float) else value
 
 
 def _seconds_per_iteration(sweep: Sweep) -> float:
-    return ASYNCHRONOUS_SECONDS_PER_ITERATION if sweep.algorithm in ("impala", "appo") else 0.0
+    return ASYNCHRONOUS_SECONDS_PER_ITERATION if sweep.algorithm in ASYNCHRONOUS else 0.0
 
 
 def _stack_frames_by_connector(config: AlgorithmConfig, num_frames: int) -> None:

@@ -58,7 +58,8 @@ def rom_name(env_id: str) -> str:
 def fire_action(env: EnvSpec) -> int | None:
     """The index of FIRE in the game's action set; None where the game does not need it.
 
-    A game needs FIRE when it is the second action of its minimal set (Baselines' `FireResetEnv`).
+    A game needs FIRE when it is the second of at least three actions (Baselines' `FireResetEnv`); in the full
+    action set it always is.
     """
     with gymnasium.make(env.id, full_action_space=env.atari.full_action_space) as game:
         meanings = game.unwrapped.get_action_meanings()
@@ -167,9 +168,9 @@ class StackedFrames(VectorWrapper):
         return stacked, rewards, terminations, truncations, infos
 
     def _push(self, frames: np.ndarray) -> np.ndarray:
-        self._stack[self._is_over] = 0
+        kept = np.where(self._is_over[:, None, None, None], 0, self._stack[..., 1:])
         self._is_over[:] = False
-        self._stack = np.concatenate([self._stack[..., 1:], frames], axis=-1)
+        self._stack = np.concatenate([kept, frames], axis=-1)
         return self._stack
 
 

@@ -10,22 +10,25 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import gymnasium
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rlsweep.errors import BundleError
 from rlsweep.rl.policies import ActorCritic, QNetwork
-from rlsweep.spec import EnvSpec, NetworkSpec, Sweep
+from rlsweep.spec import Algorithm, EnvSpec, NetworkSpec, Sweep
+from rlsweep.spec.model import SpecModel
 
 FORMAT = 1
 DESCRIPTION = "policy.json"
 WEIGHTS = "weights.safetensors"
+
+PositiveInt = Annotated[int, Field(gt=0)]
 
 Q_SETTINGS = ("dueling", "num_atoms", "v_min", "v_max")
 """Hyperparameters of DQN that shape its network."""
@@ -79,7 +82,7 @@ def save_bundle(
         "env": sweep.env.model_dump(mode="json", exclude_unset=True),
         "observation_shape": list(observation_shape),
         "action_space": _describe_space(action_space),
-        "q_settings": dict(q_settings),
+        "q_settings": dict(q_settings) or None,
         "origin": dict(origin),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
@@ -92,30 +95,56 @@ def load_bundle(folder: Path) -> Bundle:
         BundleError: something is missing, damaged, or of another format.
     """
     try:
-        description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+        description = _Description.model_validate_json((folder / DESCRIPTION).read_bytes())
         tensors = load_file(folder / WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise BundleError(f"{folder} is no policy bundle: {error}") from None
-    if description.get("format") != FORMAT:
-        raise BundleError(f"{folder}: bundle format {description.get('format')}, this reads {FORMAT}")
     try:
-        env = EnvSpec.model_validate(description["env"])
         policy = _build_policy(description)
         policy.load_state_dict(tensors)
-    except (KeyError, ValidationError, RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError) as error:
         raise BundleError(f"{folder}: the description and the weights disagree: {error}") from None
     policy.requires_grad_(False)
-    return Bundle(policy.eval(), env, description["algorithm"], description["origin"])
+    return Bundle(policy.eval(), description.env, description.algorithm, description.origin)
 
 
-def _build_policy(description: Mapping[str, Any]) -> ActorCritic | QNetwork:
-    network: NetworkSpec = TypeAdapter(NetworkSpec).validate_python(description["network"])
-    shape, space = description["observation_shape"], _build_space(description["action_space"])
-    if description["algorithm"] != "dqn":
-        return ActorCritic(network, shape, space, with_critic=False)
+class _DiscreteActions(SpecModel):
+    n: PositiveInt
+
+
+class _BoxActions(BaseModel):
+    low: list[float]
+    high: list[float]
+    dtype: Literal["float32", "float64"]
+
+
+class _QSettings(SpecModel):
+    dueling: bool
+    num_atoms: PositiveInt
+    v_min: float
+    v_max: float
+
+
+class _Description(BaseModel):
+    """`policy.json`."""
+
+    format: Literal[1]
+    algorithm: Algorithm
+    network: NetworkSpec
+    env: EnvSpec
+    observation_shape: tuple[PositiveInt, ...]
+    action_space: _DiscreteActions | _BoxActions
+    q_settings: _QSettings | None = None
+    origin: dict[str, Any] = Field(default_factory=dict)
+
+
+def _build_policy(description: _Description) -> ActorCritic | QNetwork:
+    shape, space = description.observation_shape, _build_space(description.action_space)
+    if description.q_settings is None:
+        return ActorCritic(description.network, shape, space, with_critic=False)
     if not isinstance(space, gymnasium.spaces.Discrete):
-        raise ValueError(f"DQN decides between discrete actions, not {space}")
-    return QNetwork(network, shape, space, **description["q_settings"])
+        raise ValueError(f"a Q-network decides between discrete actions, not {space}")
+    return QNetwork(description.network, shape, space, **description.q_settings.model_dump())
 
 
 def _describe_space(space: gymnasium.Space) -> dict[str, Any]:
@@ -126,9 +155,9 @@ def _describe_space(space: gymnasium.Space) -> dict[str, Any]:
     raise BundleError(f"no bundle for actions {space}")
 
 
-def _build_space(description: Mapping[str, Any]) -> gymnasium.Space:
-    if "n" in description:
-        return gymnasium.spaces.Discrete(description["n"])
-    dtype = np.dtype(description["dtype"])
-    low, high = (np.array(description[bound], dtype=dtype) for bound in ("low", "high"))
+def _build_space(description: _DiscreteActions | _BoxActions) -> gymnasium.Space:
+    if isinstance(description, _DiscreteActions):
+        return gymnasium.spaces.Discrete(description.n)
+    dtype = np.dtype(description.dtype)
+    low, high = (np.array(bound, dtype=dtype) for bound in (description.low, description.high))
     return gymnasium.spaces.Box(low, high, dtype=dtype.type)

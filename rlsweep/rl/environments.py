@@ -33,8 +33,11 @@ def make_environment(env: EnvSpec, num_envs: int, *, num_threads: int = 1, rende
             [lambda: _make_copy(env, render) for _ in range(num_envs)],
             autoreset_mode=AutoresetMode.NEXT_STEP,
         )
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise PreflightError(f"the environment {env.id} cannot be made: {error}") from error
+    except PreflightError:
+        raise
+    except Exception as error:  # an environment is anybody's code
+        message = f"the environment {env.id} cannot be made: {type(error).__name__}: {error}"
+        raise PreflightError(message, key="env") from error
     _check_spaces(env, copies)
     return GameRecorder(copies)
 
@@ -76,5 +79,7 @@ def _check_spaces(env: EnvSpec, copies: VectorEnv) -> None:
     actions, observations = copies.single_action_space, copies.single_observation_space
     if not isinstance(actions, (gymnasium.spaces.Discrete, gymnasium.spaces.Box)):
         raise PreflightError(f"{env.id}: actions are {actions}; allowed: Discrete or Box")
+    if isinstance(actions, gymnasium.spaces.Box) and len(actions.shape) != 1:
+        raise PreflightError(f"{env.id}: actions are {actions}; allowed: a Box of one dimension")
     if len(observations.shape or ()) not in (1, 3):
         raise PreflightError(f"{env.id}: observations are {observations}; allowed: flat or images")

@@ -29,7 +29,7 @@ def orthogonal(layer: nn.Module, gain: float) -> nn.Module:
 
 
 class Images(nn.Module):
-    """uint8 image batches -> float batches (B, C, H, W) in [0, 1], or [-1, 1] where `centred`.
+    """Image batches -> float batches (B, C, H, W); uint8 is scaled to [0, 1], or [-1, 1] where `centred`.
 
     Args:
         shape: of one observation: (C, H, W); (C, H, W, 3), whose colours become channels; or (H, W, C).
@@ -52,6 +52,8 @@ class Images(nn.Module):
         elif self.channels_last:
             observations = observations.permute(0, 3, 1, 2)
         images = observations.to(torch.float32, memory_format=torch.channels_last)
+        if observations.dtype != torch.uint8:
+            return images
         return images / 128.0 - 1.0 if self.centred else images / 255.0
 
 
@@ -126,7 +128,7 @@ class _ResidualBlock(nn.Module):
 class Cnn(nn.Module):
     """RLlib's default CNN encoder: convolutions padded to `ceil(size / stride)`, flattened, no dense layer.
 
-    Frames scaled to [-1, 1] and torch's default initialisation, as there.
+    Frames scaled to [-1, 1] before they are padded, and torch's default initialisation, as there.
     """
 
     def __init__(self, shape: Sequence[int], spec: CnnSpec) -> None:
@@ -157,7 +159,8 @@ class Mlp(nn.Module):
         self.output_size = sizes[-1]
 
     def forward(self, observations: Tensor) -> Tensor:
-        return self.layers(observations.flatten(1).to(torch.float32))  # type: ignore[no-any-return]
+        flat = observations.flatten(1).to(torch.float32)
+        return self.layers(flat / 255.0 if observations.dtype == torch.uint8 else flat)  # type: ignore[no-any-return]
 
 
 def channels_last(*layers: nn.Module) -> nn.Sequential:
@@ -199,27 +202,18 @@ def make_torso(spec: NetworkSpec, shape: Sequence[int]) -> nn.Module:
         raise ValueError(f"network {spec.name}: no observations of shape {tuple(shape)}: {error}") from None
 
 
-class Head(nn.Module):
-    """Hidden layers, then one linear layer with orthogonal weights of the given gain."""
+def make_head(spec: NetworkSpec, size_in: int, size_out: int, gain: float) -> nn.Module:
+    """A head behind the torso of `spec`: a linear layer with orthogonal weights of the given gain.
 
-    def __init__(
-        self, size_in: int, size_out: int, gain: float, hiddens: Sequence[int], activation: str
-    ) -> None:
-        super().__init__()
-        sizes = [size_in, *hiddens]
-        self.layers = nn.Sequential(
-            dense(sizes, activation), orthogonal(nn.Linear(sizes[-1], size_out), gain)
-        )
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.layers(features)  # type: ignore[no-any-return]
-
-
-def make_head(spec: NetworkSpec, size_in: int, size_out: int, gain: float) -> Head:
-    """A head behind the torso of `spec`, with the hidden layers that the spec gives its heads."""
-    if isinstance(spec, CnnSpec):
-        return Head(size_in, size_out, gain, spec.head_fcnet_hiddens, spec.head_fcnet_activation)
-    return Head(size_in, size_out, gain, (), "relu")
+    RLlib's default network (`cnn`) has hidden layers there, and torch's initialisation throughout.
+    """
+    if not isinstance(spec, CnnSpec):
+        return orthogonal(nn.Linear(size_in, size_out), gain)
+    layers: list[nn.Module] = []
+    for width in spec.head_fcnet_hiddens:
+        layers += [nn.Linear(size_in, width), ACTIVATIONS[spec.head_fcnet_activation]()]
+        size_in = width
+    return nn.Sequential(*layers, nn.Linear(size_in, size_out))
 
 
 def _output_size(layers: nn.Module, shape: Sequence[int]) -> int:

@@ -15,10 +15,38 @@ from ray._common.deprecation import DEPRECATED_VALUE
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 import rlsweep.spec
+from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.registry import CONFIG_CLASSES
 
 _NOT_FOR_SPECS = {"self", "kwargs", "model", "learner_class", "learner_connector"}
 """Arguments that are objects, or that `network:` stands for."""
+
+_WITHOUT_EFFECT = {
+    "adam_epsilon",
+    "before_learn_on_batch",
+    "categorical_distribution_temperature",
+    "decay",
+    "entropy_coeff_schedule",
+    "hiddens",
+    "lr_schedule",
+    "minibatch_buffer_size",
+    "momentum",
+    "noisy",
+    "num_multi_gpu_tower_stacks",
+    "opt_type",
+    "optimizer",
+    "replay_buffer_num_slots",
+    "replay_proportion",
+    "sigma0",
+    "store_buffer_in_checkpoints",
+    "target_worker_clipping",
+    "timeout_s_aggregator_manager",
+    "timeout_s_sampler_manager",
+    "_lr_vf",
+    "_separate_vf_optimizer",
+}
+"""Arguments of the old API stack that RLlib still takes and never reads on the new one (looked up in its
+sources): a sweep over one would show no effect and say nothing."""
 
 _SCHEDULABLE = {"entropy_coeff", "epsilon", "lr"}
 """Take RLlib's [[env steps, value], ...] too, which the annotations do not say everywhere."""
@@ -49,7 +77,7 @@ def training_arguments(config_class: type[AlgorithmConfig]) -> dict[str, list[st
         for name, parameter in inspect.signature(training).parameters.items():
             if parameter.default == DEPRECATED_VALUE:
                 found.pop(name, None)
-            elif name not in _NOT_FOR_SPECS:
+            elif name not in _NOT_FOR_SPECS | _WITHOUT_EFFECT:
                 kinds = _kinds(parameter.annotation) | ({"list"} if name in _SCHEDULABLE else set())
                 found[name] = found.get(name, set()) | kinds
     return {name: sorted(kinds) for name, kinds in sorted(found.items())}
@@ -57,7 +85,10 @@ def training_arguments(config_class: type[AlgorithmConfig]) -> dict[str, list[st
 
 def table() -> dict[str, dict[str, list[str]]]:
     """Algorithm name -> its hyperparameters and their kinds."""
-    return {name: training_arguments(config) for name, config in CONFIG_CLASSES.items()}
+    found = {name: training_arguments(config) for name, config in CONFIG_CLASSES.items()}
+    for name in ASYNCHRONOUS:
+        found[name].pop("epsilon")  # RMSProp's, which the new stack does not have; DQN's explores
+    return found
 
 
 def _kinds(annotation: Any) -> set[str]:

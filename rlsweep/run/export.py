@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rlsweep.errors import RunError
 from rlsweep.rl.bundle import load_bundle
 from rlsweep.store.checkpoint import read_row, verify
 from rlsweep.store.layout import RunLayout
+from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,17 @@ def best_checkpoint(
 ) -> BestCheckpoint:
     """The whole checkpoint with the best value of the objective among some trials.
 
-    A checkpoint whose score was not valid yet (too few games) or is NaN only wins where there is no other.
+    A checkpoint that is not whole is passed over. One whose score was not valid yet (too few games) or is
+    NaN only wins where there is no other.
 
     Raises:
         RunError: the trials have no whole checkpoint.
     """
     candidates = [
-        _candidate(trial_id, path, metric) for trial_id in trial_ids for path in layout.checkpoints(trial_id)
+        found
+        for trial_id in trial_ids
+        for path in layout.checkpoints(trial_id)
+        if (found := _candidate(trial_id, path, metric)) is not None
     ]
     if not candidates:
         raise RunError(f"no whole checkpoint in {', '.join(trial_ids)} of {layout.root}")
@@ -88,10 +94,8 @@ def export(checkpoint: BestCheckpoint, target: Path) -> None:
     """Copy the policy of a checkpoint to `target` as a bundle, checked by loading it.
 
     Raises:
-        RunError: the checkpoint is damaged.
         BundleError: the policy in it cannot be loaded.
     """
-    verify(checkpoint.path)
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(checkpoint.path / RunLayout.POLICY, partial)
@@ -100,8 +104,13 @@ def export(checkpoint: BestCheckpoint, target: Path) -> None:
     partial.replace(target)
 
 
-def _candidate(trial_id: str, path: Path, metric: str) -> tuple[BestCheckpoint, bool]:
-    row = read_row(path)
-    value = float(row.get(metric, float("nan")))
-    found = BestCheckpoint(trial_id, path, metric, value, int(row["env_steps"]))
-    return found, bool(row.get("score_valid", True)) and value == value
+def _candidate(trial_id: str, path: Path, metric: str) -> tuple[BestCheckpoint, bool] | None:
+    """A checkpoint and whether its value is valid; None where it is not whole: an older one may be."""
+    try:
+        verify(path)
+        row = read_row(path)
+        value, env_steps = float(row[metric]), int(row[ENV_STEPS])
+    except (RunError, LookupError, TypeError, ValueError):
+        return None
+    found = BestCheckpoint(trial_id, path, metric, value, env_steps)
+    return found, math.isfinite(value) and bool(row.get(SCORE_VALID, True))

@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from filelock import FileLock, Timeout
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.history import History
-from rlsweep.errors import SweepInterruptedError
+from rlsweep.errors import PreflightError, SweepInterruptedError
 from rlsweep.plan import Machine, Plan
 from rlsweep.rl import preflight
 from rlsweep.run.manifest import continue_run
 from rlsweep.run.tracking import mlflow_tracker
-from rlsweep.run.trial import TRIAL_ID, trainable_for
+from rlsweep.run.trial import trainable_for
 from rlsweep.spec import AshaSpec, Sweep
 from rlsweep.store import rows
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import PENDING, RUNNING, Manifest, TrialRecord
-
-SUPERSEDED = "superseded"
+from rlsweep.store.manifest import INTERRUPTED, PENDING, RUNNING, TRIAL_ID, Manifest, TrialRecord
 
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
@@ -68,7 +67,7 @@ def ray_session() -> Iterator[Machine]:
         ray.shutdown()
 
 
-def launch(plan: Plan, storage: Storage) -> Manifest:
+def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool = False) -> Manifest:
     """Run every trial of a plan that has not ended yet.
 
     A trial that ended before, with the same spec and seed, is not run again. One that was interrupted or
@@ -78,18 +77,36 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
     Args:
         plan: made for the machine of the running `ray_session`.
         storage: where the run folder and the embedded MLflow store lie.
+        profile: name of the spec's profile, noted in the manifest.
+        supersede: set aside ended trials of another spec under the same name, instead of refusing.
 
     Returns:
         The manifest with each trial's status.
 
     Raises:
-        PreflightError: a trial cannot run on this machine.
-        SweepInterruptedError: the user stopped it; running trials keep their last checkpoint.
+        PreflightError: a trial cannot run on this machine, another process is running this sweep, or the
+            run holds ended trials of another spec.
+        SweepInterruptedError: the user stopped it; trials that have ended are kept.
     """
     preflight.check(plan)
     layout = storage.run(plan.sweep.name)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(layout.lock, timeout=0):
+            return _launch(plan, storage, layout, profile, supersede)
+    except Timeout:
+        raise PreflightError(f"{layout.root} is in use: another process runs this sweep") from None
+
+
+def _launch(plan: Plan, storage: Storage, layout: RunLayout, profile: str, supersede: bool) -> Manifest:
     before = Manifest.read(layout) if layout.manifest.exists() else None
-    continuation = continue_run(plan, before)
+    continuation = continue_run(plan, before, profile)
+    if continuation.lost and not supersede:
+        raise PreflightError(
+            f"{layout.root} holds {len(continuation.lost)} ended trials of another spec, first "
+            f"{continuation.lost[0].id}; give this one another name (--set name=…), or set them aside with "
+            "--supersede"
+        )
     manifest, waiting = continuation.manifest, continuation.waiting
     _set_aside([layout.trial(record.id) for record in [*continuation.superseded, *waiting]], layout)
     manifest.write(layout)
@@ -108,17 +125,27 @@ def launch(plan: Plan, storage: Storage) -> Manifest:
         SweepConsole(plan.sweep.name, goals),
     ]
     _tuner(plan, waiting, storage, callbacks).fit()
-    if any(record.status in (PENDING, RUNNING) for record in manifest.trials):
-        # Tune takes the first Ctrl-C for an order to stop, and returns as if all were done.
-        raise SweepInterruptedError("stopped; the same command goes on from here")
+    _raise_if_interrupted(manifest, layout)
     return manifest
+
+
+def _raise_if_interrupted(manifest: Manifest, layout: RunLayout) -> None:
+    """Tune takes the first Ctrl-C for an order to stop, and returns as if all were done."""
+    unended = [record for record in manifest.trials if record.status in (PENDING, RUNNING)]
+    if unended:
+        for record in unended:
+            record.status = INTERRUPTED if record.status == RUNNING else PENDING
+        manifest.write(layout)
+        raise SweepInterruptedError(
+            f"stopped with {len(unended)} trials to go; the same command starts those anew and keeps the rest"
+        )
 
 
 def _set_aside(folders: list[Path], layout: RunLayout) -> None:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for folder in folders:
         if folder.exists():
-            target = layout.root / SUPERSEDED / f"{folder.name}-{moment}"
+            target = layout.superseded / f"{folder.name}-{moment}"
             target.parent.mkdir(exist_ok=True)
             shutil.move(folder, target)
 

@@ -21,26 +21,22 @@ ENDED = (FINISHED, STOPPED)
 
 _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy")
 
-_NOT_TRAINING = {
-    "name",
-    "description",
-    "search",
-    "seeds",
-    "objective",
-    "scheduler",
-    "checkpoints",
-    "failures",
-}
-"""Sections that may change without a finished trial being another experiment."""
+_TRAINING_SECTIONS = ("algorithm", "training", "network", "stop")
+_TRAINING_RESOURCES = ("env_runners", "envs_per_env_runner", "learners")
+"""What a trial's result depends on; the rest of the spec may change without making it another experiment."""
 
 
-def new_manifest(plan: Plan) -> Manifest:
+def new_manifest(plan: Plan, profile: str = "") -> Manifest:
     """The manifest of a plan before anything ran."""
-    spec = _dump(plan.sweep)
+    spec = plan.sweep.model_dump(mode="json", exclude_unset=True)
     return Manifest(
         name=plan.sweep.name,
         spec=spec,
         spec_hash=content_hash(spec),
+        comparison_hash=content_hash(_training_part(plan.sweep)),
+        profile=profile,
+        metric=plan.sweep.objective.metric,
+        goal=plan.sweep.objective.goal,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         git_commit=git_commit(),
         versions={"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
@@ -59,42 +55,49 @@ class Continuation:
         manifest: of the plan; trials that ended before keep their status.
         waiting: the records that have to run.
         superseded: earlier records that no longer count: interrupted, or of another spec.
+        lost: those of them that had ended, in a run made without a profile: work that a user would miss.
     """
 
     manifest: Manifest
     waiting: list[TrialRecord]
     superseded: list[TrialRecord]
+    lost: list[TrialRecord]
 
 
-def continue_run(plan: Plan, before: Manifest | None) -> Continuation:
+def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Continuation:
     """What is left to do of `plan` where `before` is the run's manifest so far.
 
-    A trial that ended is kept if it depends on the same content. Trials outside of the plan (another
-    seed, another value) stay in the manifest while they are comparable: same environment, same
-    training, same stop.
+    A trial that ended is kept if it depends on the same content; one that the scheduler stopped, only while
+    scheduler and objective are the same. Trials outside of the plan (another seed, another value) stay in
+    the manifest while they are comparable: same environment, same training, same stop.
     """
-    manifest = new_manifest(plan)
+    manifest = new_manifest(plan, profile)
     if before is None:
-        return Continuation(manifest, list(manifest.trials), [])
+        return Continuation(manifest, list(manifest.trials), [], [])
     manifest.mlflow = before.mlflow
+    same_scheduler = all(
+        before.spec.get(part) == manifest.spec.get(part) for part in ("scheduler", "objective")
+    )
+    ended = ENDED if same_scheduler else (FINISHED,)
     known = {record.id: record for record in before.trials}
     superseded = []
     for record in manifest.trials:
         old = known.pop(record.id, None)
-        if old is not None and old.hash == record.hash and old.status in ENDED:
+        if old is not None and old.hash == record.hash and old.status in ended:
             record.status, record.mlflow_run_id = old.status, old.mlflow_run_id
         elif old is not None:
             superseded.append(old)
     waiting = [record for record in manifest.trials if record.status not in ENDED]
-    is_comparable = _training_part(before.spec) == _training_part(manifest.spec)
+    is_comparable = before.comparison_hash == manifest.comparison_hash
     for old in known.values():
-        (manifest.trials if is_comparable and old.status in ENDED else superseded).append(old)
-    return Continuation(manifest, waiting, superseded)
+        (manifest.trials if is_comparable and old.status in ended else superseded).append(old)
+    lost = [] if before.profile else [old for old in superseded if old.status in ENDED]
+    return Continuation(manifest, waiting, superseded, lost)
 
 
 def trial_hash(trial: PlannedTrial) -> str:
     """Hash of everything that a trial's result depends on: resolved spec and seed."""
-    return content_hash({"spec": _training_part(_dump(trial.sweep)), "seed": trial.seed})
+    return content_hash({"spec": _training_part(trial.sweep), "seed": trial.seed})
 
 
 def content_hash(data: dict[str, Any]) -> str:
@@ -113,9 +116,12 @@ def git_commit() -> str:
         return ""
 
 
-def _dump(sweep: Sweep) -> dict[str, Any]:
-    return sweep.model_dump(mode="json", exclude_unset=True)
-
-
-def _training_part(spec: dict[str, Any]) -> dict[str, Any]:
-    return {section: value for section, value in spec.items() if section not in _NOT_TRAINING}
+def _training_part(sweep: Sweep) -> dict[str, Any]:
+    """Everything that training depends on, defaults filled in: writing a default changes nothing."""
+    dumped = sweep.model_dump(mode="json")
+    settings = sweep.env.atari.model_dump(mode="json") if sweep.env.is_atari else {}
+    return {
+        "env": dumped["env"] | settings | {"protocol": None},
+        "resources": {name: dumped["resources"][name] for name in _TRAINING_RESOURCES},
+        **{section: dumped[section] for section in _TRAINING_SECTIONS},
+    }

@@ -10,6 +10,7 @@ import imageio.v2 as imageio
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from rlsweep.errors import UsageError
 from rlsweep.rl.bundle import Bundle
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.games import Game
@@ -17,6 +18,7 @@ from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
 
 EMULATOR_FRAMES_PER_SECOND = 60
 OTHER_FRAMES_PER_SECOND = 30
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 MACRO_BLOCK = 2
 """H.264 in yuv420p takes even widths and heights; the 160x210 of an Atari screen is one."""
 
@@ -39,7 +41,13 @@ def rollout(
         seed: the same seed plays the same games.
         video: an MP4 of all games, in the speed a person plays them.
         on_game: called with each game as it ends.
+
+    Raises:
+        UsageError: the video's name has no suffix of a known format.
     """
+    if video is not None and video.suffix not in VIDEO_SUFFIXES:
+        allowed = ", ".join(VIDEO_SUFFIXES)
+        raise UsageError(f"{video}: no video format {video.suffix!r}; allowed: {allowed}")
     num_envs = 1 if video is not None else min(games, MAX_PARALLEL_GAMES)
     environment = make_playing_environment(bundle.env, num_envs, render=video is not None)
     arguments = {"greedy": greedy, "seed": seed, "on_game": on_game}

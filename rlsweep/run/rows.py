@@ -14,35 +14,6 @@ from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_SCORES
 from rlsweep.spec import Algorithm
 from rlsweep.store import rows
 
-_ACTOR_CRITIC_METRICS = {
-    "policy_loss": "policy_loss",
-    "vf_loss": "vf_loss",
-    "entropy": "entropy",
-    "total_loss": "total_loss",
-    "gradient_norm": "gradients_default_optimizer_global_norm",
-    "lr": "default_optimizer_learning_rate",
-}
-
-LEARNER_METRICS: dict[Algorithm, dict[str, str]] = {
-    "ppo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss", "vf_explained_var": "vf_explained_var"},
-    "appo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss"},
-    "impala": _ACTOR_CRITIC_METRICS,
-    "dqn": {
-        "qf_loss": "qf_loss",
-        "qf_mean": "qf_mean",
-        "td_error_mean": "td_error_mean",
-        "gradient_norm": "gradients_default_optimizer_global_norm",
-        "lr": "default_optimizer_learning_rate",
-    },
-}
-"""Row key (without `learner/`) -> RLlib's name, for each algorithm.
-
-RLlib computes the gradient norm only where `grad_clip` is set; elsewhere it is NaN.
-"""
-
-TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learner_update_timer"}
-"""Row key (without `timers/`) -> RLlib's timer, the mean of its recent calls."""
-
 
 @dataclass
 class Progress:
@@ -132,9 +103,9 @@ def result_row(
         **progress.evaluation,
         **{
             rows.LEARNER_PREFIX + key: _number(learner.get(name))
-            for key, name in LEARNER_METRICS[algorithm].items()
+            for key, name in rows.LEARNER_METRICS[algorithm].items()
         },
-        **{rows.TIMERS_PREFIX + key: _number(timers.get(name)) for key, name in TIMERS.items()},
+        **{rows.TIMERS_PREFIX + key: _number(timers.get(name)) for key, name in rows.TIMERS.items()},
     }
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
 
 from callbacks.driver.mlflow import MLflowTracker, TrackedSweep, TrackedTrial
 from rlsweep.plan import Plan, PlannedTrial
@@ -19,6 +20,12 @@ TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 def tracking_uri(storage: Storage) -> str:
     """MLFLOW_TRACKING_URI where it is set, otherwise the embedded store of `storage`."""
     return os.environ.get(TRACKING_URI_VARIABLE) or storage.tracking_uri
+
+
+def remote_tracking_server() -> str:
+    """The server that MLFLOW_TRACKING_URI names; empty where it names none or a store on disk."""
+    uri = os.environ.get(TRACKING_URI_VARIABLE, "")
+    return uri if uri.startswith(("http://", "https://", "databricks")) else ""
 
 
 def mlflow_tracker(
@@ -46,6 +53,7 @@ def mlflow_tracker(
             name=plan.sweep.name,
             spec_yaml=yaml.safe_dump(manifest.spec, sort_keys=False),
             tags={
+                MLFLOW_GIT_COMMIT: manifest.git_commit,
                 "rlsweep.spec_hash": manifest.spec_hash,
                 "rlsweep.description": plan.sweep.description,
             }

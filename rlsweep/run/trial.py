@@ -27,9 +27,7 @@ from rlsweep.run.rows import Progress, evaluation_row, result_row, update
 from rlsweep.store import rows
 from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, verify, write_manifest
 from rlsweep.store.layout import RunLayout
-
-TRIAL_ID = "trial"
-"""The one key of a trial's Tune configuration; everything else stands in the plan."""
+from rlsweep.store.manifest import TRIAL_ID
 
 EVALUATION_SEED = 1_000_003
 """Added to the trial's seed: evaluation games are not the training games."""
@@ -83,7 +81,7 @@ class Trial(Trainable):
         due = self._progress.env_steps >= self._next_checkpoint
         if due:
             self._next_checkpoint = self._progress.env_steps + sweep.checkpoints.every
-        return {**self._row, DONE: done, SHOULD_CHECKPOINT: due}
+        return {**self._row, DONE: done, rows.REACHED_STOP: done, SHOULD_CHECKPOINT: due}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         folder = Path(checkpoint_dir)

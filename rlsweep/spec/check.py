@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -10,14 +11,25 @@ from pydantic import BaseModel, ValidationError
 
 from rlsweep.errors import Issue, Location, SpecError, nearest
 from rlsweep.spec.hyperparameters import hyperparameters, takes
+from rlsweep.spec.parameters import Distribution
 from rlsweep.spec.source import Document, KeyPath
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.values import with_values
 
+SWEEPABLE = ("training", "network", "env", "resources")
+"""Sections whose values may differ from trial to trial."""
+
 
 def validation_issues(error: ValidationError, document: Document) -> list[Issue]:
-    """pydantic's findings in the words of a spec's author."""
-    return [_issue(details, document) for details in error.errors(include_url=False)]
+    """pydantic's findings in the words of a spec's author, one for each place that is wrong.
+
+    A value that fits no member of a union fails once for each member; the first word on it is enough.
+    """
+    issues: dict[tuple[Location, KeyPath], Issue] = {}
+    for details in error.errors(include_url=False):
+        key = (document.location(written := _written_path(details["loc"], document.data)), written)
+        issues.setdefault(key, _issue(details, document))
+    return list(issues.values())
 
 
 def hyperparameter_issues(document: Document) -> list[Issue]:
@@ -45,6 +57,8 @@ def _hyperparameter_fault(algorithm: str, name: str, value: Any) -> tuple[str, s
         return f"{algorithm} has no hyperparameter {name!r}", allowed, nearest(name, known)
     if not takes(known[name], value):
         return f"training.{name}: {value!r} is of the wrong kind", " or ".join(known[name]), ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"training.{name}: {value!r} is no number to train with", "finite numbers", ""
     return "", "", ""
 
 
@@ -55,10 +69,13 @@ def parameter_issues(sweep: Sweep, document: Document) -> list[Issue]:
         where = document.location(("search", "parameters", path))
         section, _, name = path.partition(".")
         if section not in SWEEPABLE:
-            suggestion = nearest(path, [f"{s}.{name}" for s in SWEEPABLE])
+            near = nearest(section, SWEEPABLE)
+            suggestion = f"{near}.{name}" if near else ""
             issues.append(Issue(where, f"cannot sweep {path!r}", _sweepable_paths(), suggestion))
+        elif not name:
+            issues.append(Issue(where, f"{path!r} is a section, not a value", f"{section}.<key>"))
         elif section == "training":
-            issues += _swept_hyperparameter_issues(sweep, name, distribution.examples, where)
+            issues += _swept_hyperparameter_issues(sweep, name, distribution, where)
         else:
             for value in distribution.examples:
                 issues += _value_issues(sweep, path, value, document)
@@ -66,20 +83,20 @@ def parameter_issues(sweep: Sweep, document: Document) -> list[Issue]:
 
 
 def _swept_hyperparameter_issues(
-    sweep: Sweep, name: str, examples: list[Any], where: Location
+    sweep: Sweep, name: str, distribution: Distribution, where: Location
 ) -> list[Issue]:
     name, _, nested = name.partition(".")
     if nested and name in hyperparameters(sweep.algorithm):
         return []  # a key inside of a mapping, which RLlib alone can judge
-    for value in examples:
+    kinds = set(hyperparameters(sweep.algorithm).get(name, [])) - {"null"}
+    if kinds == {"integer"} and distribution.kind in ("uniform", "log_uniform"):
+        message = f"training.{name} takes whole numbers, a {distribution.kind} range gives fractions"
+        return [Issue(where, message, "distribution: int_uniform with whole bounds, or values: [...]")]
+    for value in distribution.examples:
         message, allowed, suggestion = _hyperparameter_fault(sweep.algorithm, name, value)
         if message:
             return [Issue(where, message, allowed, f"training.{suggestion}" if suggestion else "")]
     return []
-
-
-SWEEPABLE = ("training", "network", "env", "resources")
-"""Sections whose values may differ from trial to trial."""
 
 
 def _sweepable_paths() -> str:
@@ -130,6 +147,9 @@ def _issue(details: Any, document: Document) -> Issue:
         choices = [part.strip(" '") for part in details["ctx"]["expected"].replace(" or ", ", ").split(",")]
         message = f"{dotted}: no {given!r}"
         return Issue(document.location(path), message, ", ".join(choices), nearest(str(given), choices))
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        names = ", ".join(_field_names(path))
+        return Issue(document.location(path), f"{dotted}: a section with keys belongs here", names)
     text = details["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (here: {given!r})"
     return Issue(document.location(path), f"{dotted}: {text}{shown}")

@@ -12,7 +12,7 @@ from rlsweep.spec.model import SpecModel
 from rlsweep.spec.quantities import Frames
 
 PositiveInt = Annotated[int, Field(gt=0)]
-Protocol = Literal["dqn", "machado"]
+ProtocolName = Literal["dqn", "machado"]
 
 ALE_PREFIX = "ALE/"
 
@@ -90,7 +90,7 @@ class EnvSpec(SpecModel):
     """
 
     id: str
-    protocol: Protocol | None = None
+    protocol: ProtocolName | None = None
     frame_skip: PositiveInt | None = None
     frame_stack: PositiveInt | None = None
     resolution: PositiveInt | tuple[PositiveInt, PositiveInt] | None = None
@@ -136,6 +136,7 @@ class EnvSpec(SpecModel):
         import ale_py
         import gymnasium
 
+        env_id = env_id.removeprefix("ale_py:")
         if ":" in env_id:  # Gymnasium's own `module:id`: known only once the module is imported
             return env_id
         gymnasium.register_envs(ale_py)
@@ -148,7 +149,13 @@ class EnvSpec(SpecModel):
         if spec is not None:  # BreakoutNoFrameskip-v4 and its kin bake preprocessing into the id
             guess = nearest(f"ALE/{env_id.split('-')[0].removesuffix('NoFrameskip')}-v5", games)
             raise ValueError(f"{env_id!r} is an old id of an ALE game; did you mean {guess!r}?")
-        guess = nearest(env_id, games if env_id.startswith(ALE_PREFIX) else gymnasium.registry)
+        others = [
+            name for name, known in gymnasium.registry.items() if "ale_py" not in str(known.entry_point)
+        ]
+        is_game = env_id.startswith(ALE_PREFIX)
+        guess = nearest(env_id if is_game else f"{ALE_PREFIX}{env_id}", games)
+        guess = guess if is_game else nearest(env_id, [*others, guess.removeprefix(ALE_PREFIX)])
+        guess = f"{ALE_PREFIX}{guess}" if f"{ALE_PREFIX}{guess}" in games else guess
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise ValueError(f"no game or environment {env_id!r}; allowed: any Gymnasium id{hint}")
 

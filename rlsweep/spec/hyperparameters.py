@@ -31,7 +31,7 @@ def hyperparameters(algorithm: str) -> Mapping[str, list[str]]:
 def takes(kinds: list[str], value: Any) -> bool:
     """Whether a hyperparameter of these kinds takes the value; no kinds take anything."""
     if isinstance(value, dict) and set(value) == {PER_LEARNER} and "number" in kinds:
-        value = value[PER_LEARNER]
+        return "number" in _kinds_of(value[PER_LEARNER])
     return not kinds or bool(_kinds_of(value) & set(kinds))
 
 

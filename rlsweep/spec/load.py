@@ -3,6 +3,7 @@ each other first, and every value keeps the place it was written at."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from rlsweep.errors import Issue, Location, SpecError, nearest
 from rlsweep.spec.check import hyperparameter_issues, parameter_issues, validation_issues
+from rlsweep.spec.parameters import Distribution
 from rlsweep.spec.source import Document, KeyPath, parse_file, parse_text
 from rlsweep.spec.sweep import Sweep
 
@@ -21,10 +23,15 @@ SEARCH_SPACES_DIR = Path("search_spaces")
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """A sweep and the places that its values were written at."""
+    """A sweep and the places that its values were written at.
+
+    Attributes:
+        profiles: names of all profiles of the spec.
+    """
 
     sweep: Sweep
     document: Document
+    profiles: tuple[str, ...] = ()
 
     def location(self, dotted: str) -> Location:
         """Where the key `a.b.c` was written, or the nearest section round it."""
@@ -50,11 +57,11 @@ def load(
         SpecError: with every issue found, each with file, line and column.
     """
     document = _read_with_parents(find_spec(spec, root), ())
-    _apply_profile(document, profile)
+    profiles = _apply_profile(document, profile)
     for override in overrides:
         _overlay(document, _parse_override(override))
     _merge_search_spaces(document, root)
-    return LoadedSpec(validate(document), document)
+    return LoadedSpec(validate(document), document, profiles)
 
 
 def validate(document: Document) -> Sweep:
@@ -79,8 +86,9 @@ def find_spec(spec: str | Path, root: Path = Path()) -> Path:
     """
     candidates = [Path(spec), root / SWEEPS_DIR / spec, root / SWEEPS_DIR / f"{spec}.yaml"]
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+        with contextlib.suppress(OSError):  # a name too long for the file system, for one
+            if candidate.is_file():
+                return candidate
     known = sorted(path.name for path in (root / SWEEPS_DIR).glob("*.yaml"))
     raise SpecError(
         [
@@ -113,13 +121,14 @@ def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
     return base
 
 
-def _apply_profile(document: Document, name: str | None) -> None:
+def _apply_profile(document: Document, name: str | None) -> tuple[str, ...]:
+    """Lay the named profile over the document; returns the names of all."""
     profiles = document.data.pop("profiles", None) or {}
     where = document.location(("profiles",))
     if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
         raise SpecError([Issue(where, "profiles maps names to partial specs")])
     if name is None:
-        return
+        return tuple(profiles)
     if name not in profiles:
         allowed = ", ".join(profiles) or "this spec has no profiles"
         raise SpecError([Issue(where, f"no profile {name!r}", allowed, nearest(name, profiles))])
@@ -128,6 +137,7 @@ def _apply_profile(document: Document, name: str | None) -> None:
         path[2:]: place for path, place in document.locations.items() if path[:2] == prefix and path[2:]
     }
     _overlay(document, Document(profiles[name], locations))
+    return tuple(profiles)
 
 
 def _parse_override(override: str) -> Document:
@@ -136,11 +146,28 @@ def _parse_override(override: str) -> Document:
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
         raise SpecError([Issue(where, "not of the form a.b=value", "--set search.trials=4")])
-    value = parse_text(f"value: {text}", where.source).data["value"]
+    value = _parse_value(text, where)
+    keys = _swept_path_joined(keys)
     data: dict[str, Any] = {keys[-1]: value}
     for key in reversed(keys[:-1]):
         data = {key: data}
     return Document(data, {tuple(keys[:depth]): where for depth in range(1, len(keys) + 1)})
+
+
+def _parse_value(text: str, where: Location) -> Any:
+    data = parse_text(f"value: {text}", where.source).data
+    if list(data) != ["value"]:
+        raise SpecError([Issue(where, "more than one value", "--set once for each")])
+    return data["value"]
+
+
+def _swept_path_joined(keys: list[str]) -> list[str]:
+    """`search.parameters.training.lr.values`: the dotted path of a swept value is one key."""
+    if keys[:2] != ["search", "parameters"] or len(keys) < 4:
+        return keys
+    is_field = keys[-1] in Distribution.model_fields
+    path = keys[2:-1] if is_field else keys[2:]
+    return [*keys[:2], ".".join(path), *(keys[-1:] if is_field else [])]
 
 
 def _merge_search_spaces(document: Document, root: Path) -> None:

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from rlsweep.spec.model import SpecModel
 
-Scalar = bool | int | float | str | None
 DistributionName = Literal["constant", "categorical", "uniform", "log_uniform", "int_uniform"]
 
 
@@ -41,6 +40,7 @@ class Distribution(SpecModel):
             raise ValueError("write exactly one of: `value`, `values`, or `min` with `max`")
         if shapes[2]:
             self._check_bounds()
+        self._check_distinct()
         allowed = {
             0: {"constant"},
             1: {"categorical"},
@@ -51,6 +51,13 @@ class Distribution(SpecModel):
                 f"distribution {self.distribution!r} does not fit; here: {', '.join(sorted(allowed))}"
             )
         return self
+
+    def _check_distinct(self) -> None:
+        seen: list[Any] = []
+        for value in self.values or []:
+            if any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in seen):
+                raise ValueError(f"{value!r} stands twice in `values`")
+            seen.append(value)
 
     def _check_bounds(self) -> None:
         low, high = self.min, self.max
@@ -77,13 +84,11 @@ class Distribution(SpecModel):
 
     @property
     def choices(self) -> list[Any] | None:
-        """All values in order where they can be listed, None for a continuous range."""
+        """All values in order where they can be listed, None for a range."""
         if self.kind == "constant":
             return [self.value]
         if self.kind == "categorical":
             return list(self.values or [])
-        if self.kind == "int_uniform" and self.min is not None and self.max is not None:
-            return list(range(int(self.min), int(self.max) + 1))
         return None
 
     @property

@@ -19,6 +19,8 @@ def parse_count(value: Any) -> Any:
     Raises:
         ValueError: the text is no count, or not a whole number once multiplied out.
     """
+    if isinstance(value, bool):
+        raise ValueError("write a whole number, not true or false")
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if not isinstance(value, str):
@@ -46,7 +48,7 @@ def parse_seconds(value: Any) -> Any:
     return float(match["number"].replace("_", "")) * _DURATION_UNITS[match["unit"]]
 
 
-EnvSteps = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
+EnvSteps = Annotated[int, BeforeValidator(parse_count), Field(gt=0, le=10**12)]
 """A positive number of env steps (agent decisions), `10M` allowed."""
 
 Frames = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]

@@ -1,8 +1,9 @@
 """YAML text -> plain data, together with the place each key was written at.
 
 Only the safe YAML types are built: a tag such as `!!python/object` is an error, nothing is evaluated.
-Two deviations from PyYAML's defaults, both towards what a reader expects: `1e-4` is a number (YAML 1.1
-takes it for a string), and a key written twice is an error (PyYAML keeps the last one in silence).
+Two deviations from PyYAML's defaults, both towards what a reader expects: scalars are read as YAML 1.2 does
+(`1e-4` is a number, `yes` and `1:30` are text), and a key written twice is an error (PyYAML keeps the last
+one in silence).
 """
 
 from __future__ import annotations
@@ -45,21 +46,23 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 floats and no aliases merging (`<<`) surprises."""
+    """SafeLoader with the scalars of YAML 1.2's core schema."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:float"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?"
-        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+_SCALARS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9][0-9_]*",
+    "float": (
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
     ),
-    list("-+0123456789."),
-)
+}
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern in _SCALARS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), None)
+
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in (*_SCALARS, "str", "seq", "map")}
 
 
 def parse_file(path: Path) -> Document:
@@ -84,8 +87,9 @@ def parse_file(path: Path) -> Document:
 
 def parse_text(text: str, name: str) -> Document:
     """Parse YAML text; `name` stands for the file in locations. Raises as `parse_file`."""
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         reader = _NodeReader(loader, name)
         document = Document({}, {(): Location(name, 1, 1)})
@@ -94,11 +98,12 @@ def parse_text(text: str, name: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = Location(name, mark.line + 1, mark.column + 1) if mark else Location(name)
         raise SpecError([Issue(where, f"not YAML: {error.problem}")]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
         summary = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SpecError([Issue(Location(name), f"not YAML: {summary}")]) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if reader.issues:
         raise SpecError(reader.issues)
     if not isinstance(data, dict):
@@ -122,7 +127,7 @@ class _NodeReader:
         self._count += 1
         if self._count > MAX_VALUES:
             raise ValueError(f"too many values (more than {MAX_VALUES})")
-        if not node.tag.startswith("tag:yaml.org,2002:") or ":python/" in node.tag:
+        if node.tag not in _TAGS:
             self._issue(node, f"the tag {node.tag!r} is not allowed", "plain YAML values")
             return None
         if isinstance(node, yaml.MappingNode):

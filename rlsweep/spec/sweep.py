@@ -15,10 +15,16 @@ from rlsweep.spec.quantities import EnvSteps, Seconds
 Algorithm = Literal["ppo", "appo", "impala", "dqn"]
 Count = Annotated[int, Field(ge=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What numpy's and torch's generators take."""
+
+MAX_CONFIGURATIONS = 100_000
+MAX_SEEDS = 1_000
 
 
 def _seed_list(value: Any) -> Any:
-    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return list(range(min(value, MAX_SEEDS + 1))) if is_count else value
 
 
 def _name_list(value: Any) -> Any:
@@ -37,8 +43,8 @@ class SearchSpec(SpecModel):
     """
 
     method: Literal["grid", "random"] = "random"
-    trials: PositiveInt | None = None
-    seed: int = 0
+    trials: Annotated[int, Field(gt=0, le=MAX_CONFIGURATIONS)] | None = None
+    seed: Count = 0
     space: Annotated[tuple[str, ...], BeforeValidator(_name_list)] = ()
     parameters: dict[str, Distribution] = Field(default_factory=dict)
 
@@ -90,7 +96,7 @@ class StopSpec(SpecModel):
     Attributes:
         env_steps: agent decisions over all env runners.
         score: mean score over the window of whole games, once the window is full.
-        time: seconds of training.
+        time: seconds of training (the row key `seconds`).
     """
 
     env_steps: EnvSteps
@@ -108,9 +114,10 @@ class ResourceSpec(SpecModel):
         cpus_per_env_runner: CPUs of each env runner.
         cpus_for_main_process: CPUs of the trial's own process; `auto` shares the machine.
         learners: learner actors; 0 learns in the trial's own process.
-        gpus_per_learner: GPUs of each learner, a fraction lets trials share one. `auto` takes one if
-            the machine has one.
-        gpus: `auto` falls back to the CPU where no GPU is; `require` (default) refuses to start.
+        gpus_per_learner: GPUs of each learner; a fraction lets trials share one. `auto` shares the
+            machine's GPUs among the trials, at least a quarter each, and takes none where none is.
+        gpus: where a number was asked for and is not there: `auto` falls back to the CPU, `require`
+            (default) refuses to start.
         placement: Ray's placement strategy for the trial's bundles.
         max_concurrent: trials at a time; `auto` fills the machine.
     """
@@ -120,7 +127,7 @@ class ResourceSpec(SpecModel):
     cpus_per_env_runner: Annotated[float, Field(gt=0)] = 1
     cpus_for_main_process: PositiveInt | Literal["auto"] = "auto"
     learners: Count = 0
-    gpus_per_learner: Annotated[float, Field(ge=0)] = 0
+    gpus_per_learner: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
     gpus: Literal["require", "auto"] = "require"
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     max_concurrent: PositiveInt | Literal["auto"] = "auto"
@@ -164,7 +171,9 @@ class Sweep(SpecModel):
     training: dict[str, Any] = Field(default_factory=dict)
     network: NetworkSpec
     search: SearchSpec = SearchSpec()
-    seeds: Annotated[tuple[int, ...], BeforeValidator(_seed_list), Field(min_length=1)] = (0,)
+    seeds: Annotated[
+        tuple[Seed, ...], BeforeValidator(_seed_list), Field(min_length=1, max_length=MAX_SEEDS)
+    ] = (0,)
     objective: ObjectiveSpec
     scheduler: Annotated[FifoSpec | AshaSpec, Field(discriminator="type")] = FifoSpec(type="fifo")
     stop: StopSpec

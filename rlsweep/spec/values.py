@@ -8,6 +8,9 @@ from typing import Any
 from rlsweep.errors import Issue, Location, SpecError
 from rlsweep.spec.sweep import Sweep
 
+SWEPT = "search.parameters"
+"""Where a swept value is written, as the place of an issue that has no line yet."""
+
 
 def with_values(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
     """`sweep` with each dotted path set to its value.
@@ -29,6 +32,6 @@ def with_values(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
         for section in sections:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
-                raise SpecError([Issue(Location(path), f"{path}: {section} holds one value, no keys")])
+                raise SpecError([Issue(Location(SWEPT), f"{path}: {section!r} holds one value, no keys")])
         place[name] = value
     return Sweep.model_validate(data)

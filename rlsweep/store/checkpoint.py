@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 
@@ -42,7 +44,7 @@ def read_row(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: the folder has no readable manifest.
     """
-    return dict(_read_manifest(folder)["row"])
+    return _read_manifest(folder).row
 
 
 def verify(folder: Path) -> None:
@@ -51,19 +53,28 @@ def verify(folder: Path) -> None:
     Raises:
         RunError: a file is missing or not as it was written.
     """
-    for name, expected in _read_manifest(folder)["files"].items():
+    for name, seal in _read_manifest(folder).files.items():
         path = folder / name
         if not path.is_file():
             raise RunError(f"{folder} is no whole checkpoint: {name} is missing")
-        if path.stat().st_size != expected["bytes"] or _sha256(path) != expected["sha256"]:
+        if path.stat().st_size != seal.bytes or _sha256(path) != seal.sha256:
             raise RunError(f"{folder} is damaged: {name} is not as it was written")
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+class _Seal(BaseModel):
+    bytes: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    row: dict[str, Any]
+    files: dict[str, _Seal]
+
+
+def _read_manifest(folder: Path) -> _Manifest:
     try:
-        manifest = json.loads((folder / RunLayout.CHECKPOINT_MANIFEST).read_text("utf-8"))
-        return {"row": manifest["row"], "files": manifest["files"]}
-    except (OSError, ValueError, KeyError) as error:
+        return _Manifest.model_validate_json((folder / RunLayout.CHECKPOINT_MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
         raise RunError(f"{folder} is no whole checkpoint: {error}") from None
 
 

@@ -43,9 +43,14 @@ class RunLayout:
         return self.root / "best"
 
     @property
-    def tune(self) -> Path:
-        """`.tune/`: Ray Tune's own state of this sweep; nothing of ours is read from it."""
-        return self.root / ".tune"
+    def superseded(self) -> Path:
+        """`superseded/`: histories that no longer count."""
+        return self.root / "superseded"
+
+    @property
+    def lock(self) -> Path:
+        """`.lock`: held while a sweep runs here."""
+        return self.root / ".lock"
 
     def trial(self, trial_id: str) -> Path:
         """The folder of one trial."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
@@ -17,7 +19,12 @@ RUNNING = "running"
 FINISHED = "finished"
 STOPPED = "stopped"
 FAILED = "failed"
-"""How a trial stands: `stopped` is by the scheduler, before its own stop was reached."""
+INTERRUPTED = "interrupted"
+"""How a trial stands: `stopped` is by the scheduler, before its own stop was reached; `interrupted` by the
+user, or by whatever ended the driver."""
+
+TRIAL_ID = "trial"
+"""The one key of a trial's Tune configuration; everything else stands in the plan."""
 
 
 @dataclass
@@ -46,12 +53,20 @@ class Manifest:
 
     Attributes:
         spec: the resolved spec; `spec_hash` is its SHA-256.
-        mlflow: tracking URI and the ids of experiment and parent run.
+        comparison_hash: of what training depends on beside swept values and seed: trials of two specs with
+            the same one can be compared.
+        profile: the profile it was run with; empty for none.
+        metric, goal: the objective.
+        mlflow: tracking URI and id of the parent run.
     """
 
     name: str
     spec: dict[str, Any]
     spec_hash: str
+    comparison_hash: str
+    profile: str
+    metric: str
+    goal: Literal["maximize", "minimize"]
     created: str
     git_commit: str
     versions: dict[str, str]
@@ -86,10 +101,11 @@ class Manifest:
         """
         try:
             data = json.loads(layout.manifest.read_text("utf-8"))
-            data.pop("format")
-            records = [TrialRecord(**record) for record in data.pop("trials")]
-            return cls(**data, trials=records)
+            found = data.pop("format")
+            if found != FORMAT:
+                raise RunError(f"{layout.manifest} has format {found}, this reads {FORMAT}")
+            return TypeAdapter(cls).validate_python(data)
         except FileNotFoundError:
             raise RunError(f"no run in {layout.root}: {layout.manifest.name} is missing") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise RunError(f"{layout.manifest} cannot be read: {error}") from None

@@ -5,6 +5,8 @@ A number that is not there yet is NaN, never missing and never null.
 
 from __future__ import annotations
 
+from rlsweep.spec import Algorithm
+
 SCORE = "score"
 """Mean unclipped return of the last SCORE_WINDOW whole games; NaN until a game has ended."""
 
@@ -15,6 +17,9 @@ SCORE_STD = "score_std"
 SCORE_MIN = "score_min"
 SCORE_MAX = "score_max"
 """Over the same games as `score`."""
+
+WINDOW_SCORES = (SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX)
+"""The keys that `score_valid` speaks of."""
 
 GAMES = "games"
 """Whole games ended since the trial began."""
@@ -49,6 +54,50 @@ TIMERS_PREFIX = "timers/"
 SCORE_WINDOW = 100
 """Games in `score`, as in Mnih et al. 2013 (average per 100 episodes) and OpenAI Baselines."""
 
+_ACTOR_CRITIC_METRICS = {
+    "policy_loss": "policy_loss",
+    "vf_loss": "vf_loss",
+    "entropy": "entropy",
+    "total_loss": "total_loss",
+    "gradient_norm": "gradients_default_optimizer_global_norm",
+    "lr": "default_optimizer_learning_rate",
+}
+
+LEARNER_METRICS: dict[Algorithm, dict[str, str]] = {
+    "ppo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss", "vf_explained_var": "vf_explained_var"},
+    "appo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss"},
+    "impala": _ACTOR_CRITIC_METRICS,
+    "dqn": {
+        "qf_loss": "qf_loss",
+        "qf_mean": "qf_mean",
+        "td_error_mean": "td_error_mean",
+        "gradient_norm": "gradients_default_optimizer_global_norm",
+        "lr": "default_optimizer_learning_rate",
+    },
+}
+"""Row key (without `learner/`) -> RLlib's name, for each algorithm.
+
+RLlib computes the gradient norm only where `grad_clip` is set; elsewhere it is NaN.
+"""
+
+TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learner_update_timer"}
+"""Row key (without `timers/`) -> RLlib's timer, the mean of its recent calls."""
+
+
+def row_keys(algorithm: Algorithm) -> list[str]:
+    """Every key of a row of that algorithm that can be an objective."""
+    return [
+        *(SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, GAMES, GAME_ENV_STEPS, STEPS_PER_SECOND, SECONDS),
+        *(EVALUATION_SCORE, EVALUATION_SCORE_STD),
+        *(LEARNER_PREFIX + key for key in LEARNER_METRICS[algorithm]),
+        *(TIMERS_PREFIX + key for key in TIMERS),
+    ]
+
+
+REACHED_STOP = "reached_stop"
+"""What a trial tells the driver beside its row: it ended by its own `stop`, not by the scheduler. Tune's
+`done` is true for both."""
+
 TUNE_KEYS = frozenset(
     {
         "config",
@@ -59,6 +108,7 @@ TUNE_KEYS = frozenset(
         "iterations_since_restore",
         "node_ip",
         "pid",
+        REACHED_STOP,
         "should_checkpoint",
         "time_since_restore",
         "time_this_iter_s",

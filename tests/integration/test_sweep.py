@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
@@ -141,6 +142,49 @@ def test_running_again_skips_what_has_ended_and_a_new_seed_adds_trials(
     assert len(active_runs(storage)) == 1 + 4
 
 
+def test_another_spec_of_the_same_name_does_not_set_results_aside_unasked(tmp_path: Path) -> None:
+    plain = ["run", "cartpole_ppo.yaml", "--set", "seeds=1", "--set", "search={method: grid, parameters: {}}"]
+    assert rlsweep(tmp_path, *plain, "--set", "stop.env_steps=2k").returncode == 0
+    done = rlsweep(tmp_path, *plain, "--set", "stop.env_steps=3k")
+    assert done.returncode == 4
+    assert "holds 1 ended trials of another spec" in done.stderr
+    done = rlsweep(tmp_path, *plain, "--set", "stop.env_steps=3k", "--supersede")
+    assert done.returncode == 0
+    layout = Storage(tmp_path).run("cartpole_ppo")
+    assert len(list(layout.superseded.iterdir())) == 1
+    assert len(active_runs(tmp_path)) == 1 + 1
+
+
+def test_two_processes_do_not_run_the_same_sweep(tmp_path: Path) -> None:
+    layout = Storage(tmp_path).run("cartpole_ppo")
+    layout.root.mkdir(parents=True)
+    with FileLock(layout.lock):
+        done = rlsweep(tmp_path, *SMOKE)
+    assert done.returncode == 4
+    assert "is in use: another process runs this sweep" in done.stderr
+
+
+def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
+    overrides = [
+        "scheduler={type: asha, grace: 2k, reduction_factor: 2}",
+        "search={method: grid, parameters: {training.lr: {values: [1e-3, 1e-7, 1e-8, 1e-9]}}}",
+        "stop.env_steps=20k",
+        "resources.max_concurrent=1",
+    ]
+    settings = [part for override in overrides for part in ("--set", override)]
+    done = rlsweep(tmp_path, "run", "cartpole_ppo.yaml", "--profile", "smoke", *settings)
+    assert done.returncode == 0, done.stderr
+    manifest = Manifest.read(Storage(tmp_path).run("cartpole_ppo"))
+    statuses = {record.config_id: record.status for record in manifest.trials}
+    assert statuses["lr=0.001"] == "finished"
+    assert "stopped" in statuses.values()
+    report = Storage(tmp_path).run("cartpole_ppo").report / "report.md"
+    assert "Not every trial ran to its stop" in report.read_text()
+    client = MlflowClient(Storage(tmp_path).tracking_uri)
+    for record in manifest.trials:
+        assert client.get_run(record.mlflow_run_id).data.tags["rlsweep.status"] == record.status
+
+
 def test_a_failing_trial_fails_alone(tmp_path: Path) -> None:
     spec = tmp_path / "crash.yaml"
     spec.write_text(
@@ -162,7 +206,7 @@ stop: {env_steps: 200}
     layout = Storage(tmp_path).run("crash")
     failed, finished = Manifest.read(layout).trials
     assert (failed.status, finished.status) == ("failed", "finished")
-    assert f"1 of 2 trials failed, error.txt in each folder says why: {failed.id}" in done.stderr
+    assert f"1 of 2 trials failed:\n  {layout.trial(failed.id) / 'error.txt'}" in done.stderr
     assert f"{failed.id}: ValueError: the environment broke on purpose" in done.stderr
     assert "the environment broke on purpose" in (layout.trial(failed.id) / "error.txt").read_text()
     client = MlflowClient(Storage(tmp_path).tracking_uri)
@@ -187,10 +231,10 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> Non
     _, messages = process.communicate(timeout=90)
     assert process.returncode == 130, messages
     assert "Traceback" not in messages
-    assert "the same command goes on from here" in messages
+    assert "stopped with 2 trials to go; the same command starts those anew" in messages
     _, alive = psutil.wait_procs(children, timeout=20)
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
-    assert {record.status for record in Manifest.read(layout).trials} <= {"running", "pending"}
+    assert {record.status for record in Manifest.read(layout).trials} <= {"interrupted", "pending"}
 
     assert rlsweep(tmp_path, *SMOKE).returncode == 0
     assert [record.status for record in Manifest.read(layout).trials] == ["finished", "finished"]

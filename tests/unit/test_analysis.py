@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,7 +22,9 @@ def row(env_steps: int, score: float, valid: bool = True) -> dict[str, Any]:
 
 
 def make_run(
-    storage: Path, trials: dict[tuple[str, int], list[dict[str, Any]]], goal: str = "maximize"
+    storage: Path,
+    trials: dict[tuple[str, int], list[dict[str, Any]]],
+    goal: Literal["maximize", "minimize"] = "maximize",
 ) -> RunLayout:
     layout = Storage(storage).run("t")
     records = []
@@ -32,8 +34,7 @@ def make_run(
         layout.trial(trial_id).mkdir(parents=True)
         lines = "".join(json.dumps(entry) + "\n" for entry in rows)
         layout.result_json(trial_id).write_text(lines)
-    spec = {"name": "t", "objective": {"metric": "score", "goal": goal}}
-    Manifest("t", spec, "h", "now", "c", {"ray": "2"}, records).write(layout)
+    Manifest("t", {"name": "t"}, "h", "h", "", "score", goal, "now", "c", {"ray": "2"}, records).write(layout)
     return layout
 
 
@@ -81,6 +82,31 @@ def test_scores_that_are_not_valid_yet_do_not_count(tmp_path: Path) -> None:
     assert all(math.isnan(found.last_mean) for found in ranked[1:])
 
 
+def test_one_lucky_seed_ranks_behind_two(tmp_path: Path) -> None:
+    layout = make_run(
+        tmp_path,
+        {
+            ("lucky", 0): [row(1, 50.0)],
+            ("lucky", 1): [],
+            ("steady", 0): [row(1, 4.0)],
+            ("steady", 1): [row(1, 6.0)],
+        },
+    )
+    first, second = compare(read_run(layout))
+    assert (first.config_id, first.seeds_text) == ("steady", "2 seeds")
+    assert (second.last_mean, second.seeds_text) == (50.0, "1 of 2 seeds")
+    assert "lucky (1 of 2 seeds)" in write_report(layout).read_text()
+
+
+def test_rows_that_a_retry_made_again_replace_the_abandoned_ones(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    branches = [row(10, 1.0), row(20, 2.0), row(35, 9.0), row(21, 3.0), row(31, 4.0)]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in branches))
+    rows, _ = read_rows(path)
+    assert rows["env_steps"].tolist() == [10, 20, 21, 31]
+    assert rows["score"].tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
 def test_without_any_valid_score_nobody_wins(tmp_path: Path) -> None:
     layout = make_run(tmp_path, {("a", 0): [row(1, 1.0, valid=False)]})
     with pytest.raises(RunError, match="no trial has a valid score"):
@@ -90,12 +116,19 @@ def test_without_any_valid_score_nobody_wins(tmp_path: Path) -> None:
 def test_a_bad_line_costs_no_trial(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     good = json.dumps(row(1, 1.0))
-    path.write_text(
-        f'{good}\n{{"env_ste\n[1]\n{json.dumps(row(2, 2.0))}\n{json.dumps(row(2, 3.0))}\n{good[:9]}'
-    )
+    lines = [
+        good,
+        '{"env_ste',
+        "[1]",
+        '{"env_steps": "x"}',
+        '{"env_steps": null}',
+        '{"env_steps": 2, "score": "a"}',
+    ]
+    lines += [json.dumps(row(2, 2.0)), json.dumps(row(2, 3.0)), good[:9]]
+    path.write_text("\n".join(lines))
     rows, skipped = read_rows(path)
     assert rows["score"].tolist() == [1.0, 3.0], "of a row written twice the later one counts"
-    assert skipped == 3
+    assert skipped == 6
     assert read_rows(tmp_path / "nowhere.json")[0].empty
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlsweep.errors import BundleError
+from rlsweep.errors import BundleError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, WEIGHTS, load_bundle, save_bundle
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.play import play_games
@@ -132,20 +132,48 @@ def change_network(folder: Path) -> None:
     (folder / DESCRIPTION).write_text(json.dumps(description), "utf-8")
 
 
-def raise_format(folder: Path) -> None:
-    description = json.loads((folder / DESCRIPTION).read_text())
-    description["format"] = 99
-    (folder / DESCRIPTION).write_text(json.dumps(description), "utf-8")
+def setting(**changes: Any) -> Any:
+    def harm(folder: Path) -> None:
+        description = json.loads((folder / DESCRIPTION).read_text())
+        (folder / DESCRIPTION).write_text(json.dumps(description | changes), "utf-8")
+
+    return harm
 
 
 @pytest.mark.parametrize(
-    "harm", [damage_description, remove_weights, cut_weights, change_network, raise_format]
+    "harm",
+    [
+        damage_description,
+        remove_weights,
+        cut_weights,
+        change_network,
+        setting(format=99),
+        setting(action_space=[]),
+        setting(action_space={"n": -1}),
+        setting(observation_shape=None),
+        setting(observation_shape=[3]),
+        setting(q_settings={"foo": 1}),
+        setting(env={"id": "Nowhere-v0"}),
+        lambda folder: (folder / DESCRIPTION).write_text("[]"),
+    ],
 )
 def test_a_broken_bundle_is_refused(tmp_path: Path, harm: Any) -> None:
     save(tmp_path, "cartpole_ppo.yaml")
     harm(tmp_path)
     with pytest.raises(BundleError):
         load_bundle(tmp_path)
+
+
+def test_a_film_needs_a_name_of_a_known_format(tmp_path: Path) -> None:
+    save(tmp_path, "cartpole_ppo.yaml")
+    with pytest.raises(UsageError, match=r"allowed: \.mp4"):
+        rollout(load_bundle(tmp_path), 1, video=tmp_path / "film.foo")
+
+
+def test_cartpole_can_be_filmed(tmp_path: Path) -> None:
+    save(tmp_path, "cartpole_ppo.yaml")
+    rollout(load_bundle(tmp_path), 1, video=tmp_path / "film.mp4")
+    assert (tmp_path / "film.mp4").stat().st_size > 1000
 
 
 def test_the_summary_of_scores() -> None:

@@ -56,6 +56,14 @@ def test_plan_as_json() -> None:
         (["best", "nothing", "--storage", "/nonexistent"], 2, "no run 'nothing'"),
         (["rollout", "x", "--games", "0"], 2, "equal to 1"),
         (["frobnicate"], 2, "No such command"),
+        (["validate", "a" * 5000], 2, "no such spec"),
+        (["rollout", "x", "--seed", "-1"], 2, "greater than or equal to 0"),
+        (["plan", "breakout_lr.yaml", "--cpus", "0"], 2, "equal to 1"),
+        (
+            ["validate", "breakout_lr.yaml", "--set", "objective.metric=scor"],
+            2,
+            "objective.metric=scor: no row",
+        ),
     ],
 )
 def test_a_mistake_has_its_message_and_exit_code(arguments: list[str], exit_code: int, said: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.run.manifest import continue_run, new_manifest
 from rlsweep.spec import load
@@ -50,14 +52,53 @@ def test_another_seed_adds_trials_and_fewer_seeds_lose_none() -> None:
     assert {record.seed for record in fewer.manifest.trials} == {0, 1}
 
 
-def test_a_changed_training_supersedes_what_ended() -> None:
+def test_a_changed_training_supersedes_what_ended_and_counts_it_as_lost() -> None:
     before = after(plan("seeds=[0, 1]"), *[FINISHED] * 8)
     changed = continue_run(plan("seeds=[0]", "stop.env_steps=300k"), before)
     assert len(changed.waiting) == 4
-    assert changed.superseded == before.trials
+    assert changed.superseded == changed.lost == before.trials
     assert len(changed.manifest.trials) == 4
 
 
-def test_a_changed_description_or_checkpoint_interval_changes_nothing() -> None:
+def test_a_run_made_with_a_profile_gives_way() -> None:
+    smoke = after(plan("seeds=1", "stop.env_steps=1k"), *[FINISHED] * 4)
+    smoke.profile = "smoke"
+    continuation = continue_run(plan("seeds=1"), smoke)
+    assert len(continuation.superseded) == 4
+    assert continuation.lost == []
+    assert continuation.manifest.profile == ""
+
+
+def test_trials_that_asha_stopped_run_again_under_another_scheduler() -> None:
+    asha = "scheduler={type: asha, grace: 1k}"
+    before = after(plan("seeds=1", asha), FINISHED, *[STOPPED] * 3)
+    assert continue_run(plan("seeds=1", asha), before).waiting == []
+    assert len(continue_run(plan("seeds=1"), before).waiting) == 3
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "description=x",
+        "checkpoints.every=1k",
+        "evaluation.games=20",
+        "resources.max_concurrent=2",
+        "resources.gpus_per_learner=0",
+        "resources.cpus_for_main_process=1",
+        "network.vf_share_layers=false",
+        "training.clip_param=0.2",
+    ],
+)
+def test_what_training_does_not_depend_on_changes_nothing(override: str) -> None:
     before = after(plan(), *[FINISHED] * 8)
-    assert continue_run(plan("description=x", "checkpoints.every=1k"), before).waiting == []
+    assert continue_run(plan(override), before).waiting == []
+
+
+def test_writing_a_default_changes_nothing() -> None:
+    def breakout(*overrides: str) -> Plan:
+        sweep = load("breakout_lr.yaml", overrides=list(overrides), root=ROOT).sweep
+        return make(sweep, Machine(2, 0))
+
+    before = after(breakout(), *[FINISHED] * 9)
+    assert continue_run(breakout("env.frame_skip=4", "env.noop_max=30"), before).waiting == []
+    assert len(continue_run(breakout("env.frame_skip=3"), before).waiting) == 9

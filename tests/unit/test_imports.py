@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_callbacks_and_analysis_import_only_what_they_may(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(*LIGHT_ROOMS), ids=str)
 def test_light_rooms_import_neither_ray_nor_torch(path: Path) -> None:
     assert not {name.split(".")[0] for name in imported(path)} & HEAVY
+
+
+def test_every_package_is_shipped() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in modules("rlsweep", "callbacks", "analysis")
+        if path.name == "__init__.py"
+    }
+    assert set(project["tool"]["setuptools"]["packages"]) == found
 
 
 def test_there_is_no_room_for_odds_and_ends() -> None:

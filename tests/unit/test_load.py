@@ -34,6 +34,19 @@ def issues(path: Path, **arguments: object) -> list[str]:
         ("lr: 3e-4", "learning_rate: 3e-4", "spec.yaml:6:12: ppo has no hyperparameter 'learning_rate'"),
         ("lr: 3e-4", "lr: fast", "training.lr: 'fast' is of the wrong kind; allowed: list or null or number"),
         ("lr: 3e-4", "num_epochs: 2.5", "training.num_epochs: 2.5 is of the wrong kind"),
+        ("lr: 3e-4", "lr: .nan", "training.lr: nan is no number to train with"),
+        ("lr: 3e-4", "opt_type: adam", "ppo has no hyperparameter 'opt_type'"),
+        ("{lr: 3e-4}", "[lr]", "training: a section with keys belongs here"),
+        (
+            "env: {id: CartPole-v1}",
+            "env: CartPole-v1",
+            "env: a section with keys belongs here; allowed: clip",
+        ),
+        ("id: CartPole-v1", "id: Breakout-v5", "did you mean 'ALE/Breakout-v5'?"),
+        ("version: 1", "version: 1\nseeds: [-1]", "greater than or equal to 0"),
+        ("version: 1", "version: 1\nresources: {cpus_per_env_runner: .inf}", "finite"),
+        ("stop: {env_steps: 1k}", "stop: {env_steps: yes}", "write a whole number"),
+        ("stop: {env_steps: 1k}", "stop: {env_steps: true}", "not true or false"),
         ("lr: 3e-4", "num_epoch: 4", "did you mean 'num_epochs'?"),
         ("stop: {env_steps: 1k}", "stop: {env_steps: 1k, scor: 3}", "did you mean 'score'?"),
         ("stop: {env_steps: 1k}", "stop: {env_steps: soon}", "spec.yaml:9:8: stop.env_steps: write a whole"),
@@ -82,6 +95,13 @@ def test_all_mistakes_are_reported_at_once(write_spec: Callable[..., Path]) -> N
         ("{trials: 2, parameters: {training.lr: {min: 0, max: 1, distribution: log_uniform}}}", "above 0"),
         ("{trials: 2, parameters: {network.name: {values: [nature]}}}", "no 'nature'"),
         ("{parameters: {training.lr: {values: [1]}}}", "needs `trials`"),
+        ("{trials: 2, parameters: {training.lr: {values: [1e-3, 0.001]}}}", "stands twice"),
+        (
+            "{trials: 2, parameters: {training.minibatch_size: {distribution: log_uniform, min: 32, max: 64}}}",
+            "takes whole numbers",
+        ),
+        ("{trials: 2, parameters: {stop.env_steps: {values: [1]}}}", "cannot sweep 'stop.env_steps'"),
+        ("{trials: 2, seed: -1, parameters: {training.lr: {values: [1]}}}", "greater than or equal to 0"),
         ("{trials: 2, space: pppo, parameters: {}}", "did you mean 'ppo'?"),
     ],
 )
@@ -124,10 +144,21 @@ def test_a_mistake_keeps_the_place_it_came_from(write_spec: Callable[..., Path])
         ({"overrides": ["stop"]}, "not of the form a.b=value"),
         ({"overrides": ["a..b=3"]}, "not of the form a.b=value"),
         ({"overrides": ["stop.env_steps=[1"]}, "not YAML"),
+        ({"overrides": ["seeds=1\nfoo: 2"]}, "more than one value"),
     ],
 )
 def test_mistakes_on_the_command_line(root: Path, arguments: dict[str, object], said: str) -> None:
     assert said in issues(Path("breakout_lr.yaml"), root=root, **arguments)[0]
+
+
+def test_set_reaches_into_swept_parameters(root: Path) -> None:
+    overrides = [
+        "search.parameters.training.lr.values=[1e-3]",
+        "search.parameters.env.frame_skip={values: [2]}",
+    ]
+    sweep = load("breakout_lr.yaml", overrides=overrides, root=root).sweep
+    ranges = {path: found.values for path, found in sweep.search.parameters.items()}
+    assert ranges == {"training.lr": [1e-3], "env.frame_skip": [2]}
 
 
 def test_a_missing_spec_names_those_that_are_there(root: Path) -> None:

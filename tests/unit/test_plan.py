@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlsweep.errors import PreflightError
+from rlsweep.errors import PreflightError, SpecError
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.plan.search import configurations
 from rlsweep.spec import SearchSpec, load
@@ -85,6 +85,39 @@ def test_draws_are_distinct_and_a_small_space_ends() -> None:
     assert sorted(values["training.a"] for values in found) == [1, 2, 3]
 
 
+def test_different_values_have_different_names_and_equal_ones_none_twice() -> None:
+    values = "[0.9999, 0.99991, 0.99999, 1.0]"
+    override = "search.parameters={training.gamma: {values: " + values + "}}"
+    plan = make(load("breakout_lr.yaml", overrides=[override], root=ROOT).sweep, WORKSTATION)
+    assert len({trial.config_id for trial in plan.trials}) == 3 * 4
+    narrow = {"distribution": "log_uniform", "min": 1e-4, "max": 1.5e-4}
+    drawn = configurations(search(trials=64, parameters={"training.lr": narrow}))
+    assert len({f"{values['training.lr']:.4g}" for values in drawn}) == len(drawn), "the name is the value"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("objective.metric=scoree", "no row has a key 'scoree'"),
+        (
+            "search.parameters={env.grayscale: {values: [false]}, env.frame_stack_by: {values: [connector]}}",
+            "grayscale=False,frame_stack_by=connector: frame_stack_by: connector stacks grayscale frames",
+        ),
+    ],
+)
+def test_combinations_that_cannot_be_are_found_while_planning(override: str, said: str) -> None:
+    sweep = load("breakout_lr.yaml", overrides=[override], root=ROOT).sweep
+    with pytest.raises(SpecError) as caught:
+        make(sweep, WORKSTATION)
+    assert said in str(caught.value)
+
+
+def test_dqn_does_not_take_frames_stacked_by_a_connector() -> None:
+    sweep = load("breakout_dqn.yaml", overrides=["env.frame_stack_by=connector"], root=ROOT).sweep
+    with pytest.raises(SpecError, match="unstacked"):
+        make(sweep, WORKSTATION)
+
+
 def test_ids_depend_on_the_content_alone() -> None:
     sweep = load("breakout_lr.yaml", root=ROOT).sweep
     wider = load("breakout_lr.yaml", overrides=["seeds=5", "stop.env_steps=1M"], root=ROOT).sweep
@@ -105,6 +138,8 @@ def test_ids_depend_on_the_content_alone() -> None:
         ),
         ("breakout_lr.yaml", ["resources.env_runners=3"], Machine(4, 0), [{"CPU": 1}] + [{"CPU": 1}] * 3),
         ("breakout_lr.yaml", ["resources.gpus_per_learner=0.25"], Machine(2, 1), [{"CPU": 1, "GPU": 0.25}]),
+        ("breakout_lr.yaml", [], Machine(32, 8), [{"CPU": 3, "GPU": 8 / 9}]),
+        ("breakout_lr.yaml", [], Machine(8, 1), [{"CPU": 1, "GPU": 0.25}]),
         ("breakout_lr.yaml", ["resources={gpus_per_learner: 1, gpus: auto}"], Machine(2, 0), [{"CPU": 1}]),
         (
             "breakout_lr.yaml",

@@ -7,8 +7,16 @@ from rlsweep.spec.source import parse_text
 
 
 def test_numbers_are_read_as_yaml_1_2_reads_them() -> None:
-    data = parse_text("{a: 1e-4, b: 2.5e-4, c: 10, d: .5, e: 1_000, f: v1e, g: '1e-4', h: 1.2.3}", "t").data
+    text = (
+        "{a: 1e-4, b: 2.5e-4, c: 10, d: .5, e: 1_000, f: v1e, g: '1e-4', h: 1.2.3,"
+        " i: yes, j: 1:30, k: true, l: ~}"
+    )
+    data = parse_text(text, "t").data
     assert data == {
+        "i": "yes",
+        "j": "1:30",
+        "k": True,
+        "l": None,
         "a": 1e-4,
         "b": 2.5e-4,
         "c": 10,
@@ -36,6 +44,10 @@ def test_every_key_and_item_knows_its_place() -> None:
         ("- 1\n- 2\n", "a spec is a mapping"),
         ("", "a spec is a mapping"),
         ("a: &x [*x]\n", "not YAML"),
+        ("a: \x00\n", "not YAML"),
+        ("a: !!timestamp x\n", "is not allowed"),
+        ("a: !!bool q\n", "not YAML"),
+        ("a: !!int q\n", "not YAML"),
         ("[1]: 2\n", "a key must be a plain word"),
     ],
 )

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from rlsweep.errors import RunError
-from rlsweep.run.rows import LEARNER_METRICS, Progress, result_row, update
+from rlsweep.run.export import best_checkpoint
+from rlsweep.run.rows import Progress, result_row, update
+from rlsweep.store import rows
 from rlsweep.store.checkpoint import read_row, verify, write_manifest
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest, TrialRecord
@@ -49,12 +51,55 @@ def test_the_layout_lists_whole_checkpoints_only(checkpoint: Path, tmp_path: Pat
 def test_a_manifest_reads_back_as_written(tmp_path: Path) -> None:
     layout = Storage(tmp_path).run("t")
     record = TrialRecord("a_seed0_1", "a", {"training.lr": 1e-3}, 0, "h", "finished", "r")
-    manifest = Manifest("t", {"name": "t"}, "h", "now", "c", {"ray": "2"}, [record], {"tracking_uri": "x"})
+    manifest = Manifest(
+        "t",
+        {"name": "t"},
+        "h",
+        "h",
+        "smoke",
+        "score",
+        "maximize",
+        "now",
+        "c",
+        {"ray": "2"},
+        [record],
+        {"tracking_uri": "x"},
+    )
     manifest.write(layout)
     assert Manifest.read(layout) == manifest
-    layout.manifest.write_text("{")
-    with pytest.raises(RunError, match="cannot be read"):
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "3", "{}", '{"format": 1}', '{"format": 1, "trials": [1]}', '{"format": 99}']
+)
+def test_a_broken_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    layout = Storage(tmp_path).run("t")
+    layout.root.mkdir()
+    layout.manifest.write_text(content)
+    with pytest.raises(RunError, match=r"cannot be read|has format 99"):
         Manifest.read(layout)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"row": []}', '{"row": {}, "files": [1]}', '{"files": {}}'])
+def test_a_broken_checkpoint_manifest_is_refused(checkpoint: Path, content: str) -> None:
+    (checkpoint / RunLayout.CHECKPOINT_MANIFEST).write_text(content)
+    with pytest.raises(RunError, match="no whole checkpoint"):
+        read_row(checkpoint)
+
+
+def test_a_damaged_newer_checkpoint_leaves_the_older_one_to_export(tmp_path: Path) -> None:
+    layout = Storage(tmp_path).run("t")
+    for number, score in [(1, 3.0), (2, 5.0), (3, 9.0)]:
+        folder = layout.trial("a") / f"checkpoint_00000{number}"
+        folder.mkdir(parents=True)
+        (folder / "state").write_text("state")
+        write_manifest(folder, {"score": score, "score_valid": True, "env_steps": number})
+    (layout.trial("a") / "checkpoint_000003" / "state").write_text("other")
+    found = best_checkpoint(layout, ["a"], "score", maximize=True)
+    assert (found.path.name, found.value) == ("checkpoint_000002", 5.0)
+    assert best_checkpoint(layout, ["a"], "score", maximize=False).value == 3.0
+    with pytest.raises(RunError, match="no whole checkpoint"):
+        best_checkpoint(layout, ["b"], "score", maximize=True)
 
 
 def row_of(progress: Progress, result: dict[str, object]) -> dict[str, object]:
@@ -85,7 +130,7 @@ def test_rows_have_the_same_keys_before_anything_is_known_and_after() -> None:
         },
         seconds=2.0,
     )
-    learner = dict.fromkeys(LEARNER_METRICS["ppo"].values(), 0.5)
+    learner = dict.fromkeys(rows.LEARNER_METRICS["ppo"].values(), 0.5)
     second = row_of(progress, {"learners": {"default_policy": learner}})
     assert list(first) == list(second)
     assert second["score"] == 2.5
