@@ -125,7 +125,7 @@ def _issue(details: Any, document: Document) -> Issue:
     kind, given = details["type"], details["input"]
     dotted = ".".join(map(str, path)) or "the spec"
     if kind == "extra_forbidden":
-        siblings = _field_names(path[:-1])
+        siblings = _field_names(path[:-1], document.data)
         return Issue(
             document.location(path),
             f"unknown key {path[-1]!r} in {'.'.join(map(str, path[:-1])) or 'the spec'}",
@@ -148,7 +148,7 @@ def _issue(details: Any, document: Document) -> Issue:
         message = f"{dotted}: no {given!r}"
         return Issue(document.location(path), message, ", ".join(choices), nearest(str(given), choices))
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        names = ", ".join(_field_names(path))
+        names = ", ".join(_field_names(path, document.data))
         return Issue(document.location(path), f"{dotted}: a section with keys belongs here", names)
     text = details["msg"].removeprefix("Value error, ")
     shown = "" if isinstance(given, (dict, list, BaseModel)) else f" (here: {given!r})"
@@ -170,13 +170,20 @@ def _written_path(loc: Iterable[Any], data: Any) -> KeyPath:
     return tuple(path)
 
 
-def _field_names(path: KeyPath) -> list[str]:
-    """The keys that a section of the spec may have."""
+def _field_names(path: KeyPath, data: Any) -> list[str]:
+    """The keys that a section of the spec may have; of its kind only, where `name` or `type` says which."""
     models: list[type[BaseModel]] = [Sweep]
     for step in path:
         fields = [model.model_fields[step] for model in models if step in model.model_fields]
         models = [model for field in fields for model in _models_in(field.annotation)]
+        data = data.get(step) if isinstance(data, dict) else None
+        models = [model for model in models if _is_of_kind(model, data)] or models
     return sorted({name for model in models for name in model.model_fields})
+
+
+def _is_of_kind(model: type[BaseModel], data: Any) -> bool:
+    tags = [tag for tag in ("name", "type") if tag in model.model_fields and isinstance(data, dict)]
+    return all(data.get(tag) in get_args(model.model_fields[tag].annotation) for tag in tags)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -24,6 +24,10 @@ from rlsweep.store.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+ONE_CONFIGURATION = [
+    *("--set", "search.parameters.training.lr.values=[1e-3]"),
+    *("--set", "search.parameters.training.num_epochs.values=[6]"),
+]
 SMOKE = ["run", "cartpole_ppo.yaml", "--profile", "smoke", "--set", "stop.env_steps=6k"]
 
 
@@ -143,7 +147,7 @@ def test_running_again_skips_what_has_ended_and_a_new_seed_adds_trials(
 
 
 def test_another_spec_of_the_same_name_does_not_set_results_aside_unasked(tmp_path: Path) -> None:
-    plain = ["run", "cartpole_ppo.yaml", "--set", "seeds=1", "--set", "search={method: grid, parameters: {}}"]
+    plain = ["run", "cartpole_ppo.yaml", "--set", "seeds=1", *ONE_CONFIGURATION]
     assert rlsweep(tmp_path, *plain, "--set", "stop.env_steps=2k").returncode == 0
     done = rlsweep(tmp_path, *plain, "--set", "stop.env_steps=3k")
     assert done.returncode == 4
@@ -167,7 +171,8 @@ def test_two_processes_do_not_run_the_same_sweep(tmp_path: Path) -> None:
 def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
     overrides = [
         "scheduler={type: asha, grace: 2k, reduction_factor: 2}",
-        "search={method: grid, parameters: {training.lr: {values: [1e-3, 1e-7, 1e-8, 1e-9]}}}",
+        "search.parameters.training.num_epochs.values=[6]",
+        "search.parameters.training.lr.values=[1e-3, 1e-7, 1e-8, 1e-9]",
         "stop.env_steps=20k",
         "resources.max_concurrent=1",
     ]
@@ -176,7 +181,7 @@ def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     manifest = Manifest.read(Storage(tmp_path).run("cartpole_ppo"))
     statuses = {record.config_id: record.status for record in manifest.trials}
-    assert statuses["lr=0.001"] == "finished"
+    assert statuses["lr=0.001,num_epochs=6"] == "finished"
     assert "stopped" in statuses.values()
     report = Storage(tmp_path).run("cartpole_ppo").report / "report.md"
     assert "Not every trial ran to its stop" in report.read_text()

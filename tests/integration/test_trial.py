@@ -181,7 +181,7 @@ def test_stops_on_env_steps_score_and_time(machine: Machine) -> None:
     def done(*overrides: str) -> bool:
         trial = trial_of(small("cartpole_ppo.yaml", *overrides), machine)
         try:
-            return bool([trial.train() for _ in range(8)][-1]["done"])
+            return bool([trial.train() for _ in range(15)][-1]["done"])
         finally:
             trial.cleanup()
 

@@ -60,6 +60,11 @@ def issues(path: Path, **arguments: object) -> list[str]:
         ("id: CartPole-v1", "id: BreakoutNoFrameskip-v4", "did you mean 'ALE/Breakout-v5'?"),
         ("{id: CartPole-v1}", "{id: CartPole-v1, frame_skip: 4}", "frame_skip: only an ALE game has this"),
         ("name: mlp", "name: mpl", "allowed: nature_cnn, impala_resnet, cnn, mlp; did you mean 'mlp'?"),
+        (
+            "name: mlp",
+            "name: mlp, chanels: [1]",
+            "unknown key 'chanels' in network; allowed: fcnet_activation",
+        ),
         ("version: 1", "version: 1\nsede: [1]", "spec.yaml:3:1: unknown key 'sede' in the spec"),
         ("version: 1", "version: 1\nseeds: [1, 1]", "a seed stands twice"),
         ("version: 1", "version: 1\nextends: nowhere.yaml", "spec.yaml:3:1: extends 'nowhere.yaml'"),
@@ -97,7 +102,7 @@ def test_all_mistakes_are_reported_at_once(write_spec: Callable[..., Path]) -> N
         ("{parameters: {training.lr: {values: [1]}}}", "needs `trials`"),
         ("{trials: 2, parameters: {training.lr: {values: [1e-3, 0.001]}}}", "stands twice"),
         (
-            "{trials: 2, parameters: {training.minibatch_size: {distribution: log_uniform, min: 32, max: 64}}}",
+            "{trials: 2, parameters: {training.num_epochs: {distribution: log_uniform, min: 2, max: 64}}}",
             "takes whole numbers",
         ),
         ("{trials: 2, parameters: {stop.env_steps: {values: [1]}}}", "cannot sweep 'stop.env_steps'"),
