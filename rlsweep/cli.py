@@ -122,7 +122,9 @@ def run(
         manifest = launch(plan, Storage(storage), profile=profile or "", supersede=supersede)
     name = loaded.sweep.name
     report(name, storage)
-    messages.print(f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5")
+    messages.print(
+        f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5", soft_wrap=True
+    )
     failed = [record.id for record in manifest.trials if record.status == FAILED]
     if failed:
         layout = Storage(storage).run(name)

@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
+from rlsweep.errors import RunError
 from rlsweep.rl.environments import game_recorder
 from rlsweep.rl.games import Game
 from rlsweep.rl.policies import Policy
+
+MAX_ENV_STEPS_PER_GAME = 200_000
+"""More than any game with a limit takes (108,000 frames of an ALE game); one without might never end."""
 
 MAX_PARALLEL_GAMES = 16
 """Environments stepped together; more win little and take memory."""
@@ -42,6 +46,9 @@ def play_games(
 
     Returns:
         The games in the order of their ends.
+
+    Raises:
+        RunError: a game does not end within MAX_ENV_STEPS_PER_GAME.
     """
     recorder = game_recorder(environment)
     left = np.array([len(part) for part in np.array_split(np.arange(games), environment.num_envs)])
@@ -49,14 +56,19 @@ def play_games(
     observations, _ = environment.reset(seed=seed)
     recorder.pop_games()
     played: list[Game] = []
+    lengths = np.zeros(environment.num_envs, dtype=np.int64)
     while left.any():
+        if lengths.max() >= MAX_ENV_STEPS_PER_GAME:
+            raise RunError(f"a game has not ended after {lengths.max():,} env steps: does it have a limit?")
         if on_step is not None:
             on_step(environment)
         with torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(observations))
             actions = policy.act(tensor, greedy=greedy, generator=generator)
         observations, *_ = environment.step(actions)
+        lengths += 1
         for game in recorder.pop_games():
+            lengths[game.env_index] = 0
             if left[game.env_index] > 0:
                 left[game.env_index] -= 1
                 played.append(game)

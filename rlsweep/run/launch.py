@@ -34,9 +34,7 @@ _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # our console speaks
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_preload_python_modules": "torch,ray.rllib.algorithms.ppo",  # imports before a trial needs them
-    "TUNE_MAX_PENDING_TRIALS_PG": "16",
 }
-
 
 _LOG_LEVELS = {
     "ray.tune": logging.CRITICAL,  # a failed trial's trace goes to its error.txt, its reason to the console

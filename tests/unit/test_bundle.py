@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlsweep.errors import BundleError, UsageError
+from rlsweep.errors import BundleError, RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, WEIGHTS, load_bundle, save_bundle
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.play import play_games
@@ -97,6 +97,14 @@ def test_each_environment_plays_a_fixed_share_of_the_games(tmp_path: Path) -> No
     environment = make_playing_environment(bundle.env, 3)
     games = play_games(bundle.policy, environment, 7, greedy=False, seed=0)
     assert sorted(game.env_index for game in games) == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_a_game_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, "breakout_lr.yaml")
+    bundle = load_bundle(tmp_path)
+    monkeypatch.setattr("rlsweep.rl.play.MAX_ENV_STEPS_PER_GAME", 20)
+    with pytest.raises(RunError, match="has not ended after 20 env steps"):
+        rollout(bundle, 1)
 
 
 def test_a_video_shows_the_game(tmp_path: Path) -> None:
