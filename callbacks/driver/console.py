@@ -119,8 +119,8 @@ class SweepConsole(Callback):
         table = Table(title=self._name, title_justify="left", expand=False)
         for header in ("trial", "status"):
             table.add_column(header)
-        for header in ("score", "", "games", "env steps", "", "steps/s", "left"):
-            table.add_column(header, justify="right" if header else "left")
+        for header in ("score", "curve", "games", "env steps", "progress", "steps/s", "left"):
+            table.add_column(header, justify="left" if header in ("curve", "progress") else "right")
         order = [RUNNING, FAILED, "pending", STOPPED, FINISHED]
         shown = sorted(self._views.items(), key=lambda item: order.index(item[1].status))
         for trial_id, view in shown[:MAX_ROWS]:
