@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from analysis.history import read_rows
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
 
@@ -216,6 +218,39 @@ stop: {env_steps: 200}
     assert "the environment broke on purpose" in (layout.trial(failed.id) / "error.txt").read_text()
     client = MlflowClient(Storage(tmp_path).tracking_uri)
     assert client.get_run(failed.mlflow_run_id).info.status == "FAILED"
+
+
+def test_a_retry_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    spec = tmp_path / "retry.yaml"
+    spec.write_text(
+        """
+version: 1
+name: retry
+algorithm: ppo
+env: {id: "crashing_env:Crashing-v0", kwargs: {crash_at: 300}}
+training: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
+network: {name: mlp}
+objective: {metric: score, goal: maximize}
+resources: {envs_per_env_runner: 1}
+checkpoints: {every: 190}
+failures: {max_retries: 1}
+stop: {env_steps: 420}
+"""
+    )
+    done = rlsweep(tmp_path, "run", str(spec))
+    assert done.returncode == 0, done.stderr
+    layout = Storage(tmp_path).run("retry")
+    (record,) = Manifest.read(layout).trials
+    assert record.status == "finished"
+    rows = rows_of(layout, record.id)
+    steps = [row["env_steps"] for row in rows]
+    (restart,) = [i for i, (before, after) in enumerate(pairwise(steps)) if after <= before]
+    assert steps[restart + 1] > 64, "it did not start from nothing"
+    assert steps[-1] >= 420
+    assert len({tuple(row) for row in rows}) == 1
+    table, _ = read_rows(layout.result_json(record.id))
+    assert table["env_steps"].is_monotonic_increasing
+    assert table["games"].is_monotonic_increasing
 
 
 def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
