@@ -22,7 +22,7 @@ from rlsweep.errors import PreflightError, SweepInterruptedError
 from rlsweep.plan import Machine, Plan
 from rlsweep.rl import preflight
 from rlsweep.run.manifest import continue_run
-from rlsweep.run.tracking import mlflow_tracker
+from rlsweep.run.tracking import check_tracking, mlflow_tracker
 from rlsweep.run.trial import trainable_for
 from rlsweep.spec import AshaSpec, Sweep
 from rlsweep.store import rows
@@ -87,6 +87,7 @@ def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool =
         SweepInterruptedError: the user stopped it; trials that have ended are kept.
     """
     preflight.check(plan)
+    check_tracking(storage)
     layout = storage.run(plan.sweep.name)
     layout.root.mkdir(parents=True, exist_ok=True)
     try:

@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import yaml
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+from sqlalchemy.exc import SQLAlchemyError
 
 from callbacks.driver.mlflow import MLflowTracker, TrackedSweep, TrackedTrial
+from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.run.manifest import Continuation
 from rlsweep.store.layout import RunLayout, Storage
@@ -20,6 +24,22 @@ TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 def tracking_uri(storage: Storage) -> str:
     """MLFLOW_TRACKING_URI where it is set, otherwise the embedded store of `storage`."""
     return os.environ.get(TRACKING_URI_VARIABLE) or storage.tracking_uri
+
+
+def check_tracking(storage: Storage) -> None:
+    """Open the tracking store once, before anything is moved or started.
+
+    A server that does not answer is no fault here: the sweep goes on without it.
+
+    Raises:
+        PreflightError: MLFLOW_TRACKING_URI is nothing that MLflow can open.
+    """
+    uri = tracking_uri(storage)
+    storage.root.mkdir(parents=True, exist_ok=True)
+    try:
+        MlflowClient(uri)
+    except (MlflowException, SQLAlchemyError) as error:
+        raise PreflightError(f"MLflow cannot open {uri}: {str(error).splitlines()[0]}") from None
 
 
 def remote_tracking_server() -> str:

@@ -161,6 +161,16 @@ def test_another_spec_of_the_same_name_does_not_set_results_aside_unasked(tmp_pa
     assert len(active_runs(tmp_path)) == 1 + 1
 
 
+def test_a_tracking_uri_that_is_none_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://bar")
+    done = rlsweep(tmp_path, *SMOKE)
+    assert done.returncode == 4
+    assert "MLflow cannot open foo://bar" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_processes_do_not_run_the_same_sweep(tmp_path: Path) -> None:
     layout = Storage(tmp_path).run("cartpole_ppo")
     layout.root.mkdir(parents=True)
