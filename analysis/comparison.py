@@ -1,6 +1,6 @@
 """Which configuration won: one line per configuration, over its seeds.
 
-A configuration's result is the mean over its seeds of each seed's last value, not its best one: the best
+A configuration's result is the mean (or what `over_seeds` says) over its seeds of each seed's last value, not its best one: the best
 of a noisy curve is a number that luck made (Henderson et al. 2018; Agarwal et al. 2021).
 """
 
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.history import RunHistory, TrialHistory
+from analysis.judgement import over_seeds, pareto_front, row_value
 from rlsweep.errors import RunError
-from rlsweep.store.manifest import FINISHED
+from rlsweep.store.manifest import CONFIRM, FINISHED, Objective
 from rlsweep.store.rows import ENV_STEPS, SCORE_VALID, WINDOW_SCORES
 
 
@@ -24,9 +27,9 @@ class TrialResult:
     """What one trial reached.
 
     Attributes:
-        trial_id, config_id, seed, status: as in the manifest.
-        last: the metric's last valid value; NaN where it has none.
-        best: its best valid value.
+        trial_id, config_id, seed, status, phase: as in the manifest.
+        values: the last valid value of each objective; NaN where it has none.
+        best: the best valid value of the first one.
         env_steps: at the last row.
     """
 
@@ -34,9 +37,15 @@ class TrialResult:
     config_id: str
     seed: int
     status: str
-    last: float
+    phase: str
+    values: tuple[float, ...]
     best: float
     env_steps: int
+
+    @property
+    def last(self) -> float:
+        """The last valid value of the first objective."""
+        return self.values[0]
 
 
 @dataclass(frozen=True)
@@ -46,20 +55,33 @@ class ConfigurationResult:
     Attributes:
         config_id: readable name.
         trials: one per seed, in the order of the seeds.
-        last_mean, last_std: over seeds, of the last value; the standard deviation is the sample's
-            (n - 1), NaN for one seed.
+        values: of each objective, over the seeds as its `over_seeds` says, of the last values.
+        last_std: standard deviation of the first objective's last values, the sample's (n - 1), NaN for one
+            seed.
         best_mean: over seeds, of the best value.
         valid_seeds: seeds that have a value; the means are over these.
         is_complete: every seed ran to its own stop.
+        on_front: no other configuration is better in one objective and as good in the rest.
     """
 
     config_id: str
     trials: tuple[TrialResult, ...]
-    last_mean: float
+    values: tuple[float, ...]
     last_std: float
     best_mean: float
     valid_seeds: int
     is_complete: bool
+    on_front: bool = False
+
+    @property
+    def value(self) -> float:
+        """Of the first objective."""
+        return self.values[0]
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether it was judged by seeds that the search had not seen."""
+        return any(trial.phase == CONFIRM for trial in self.trials)
 
     @property
     def env_steps(self) -> int:
@@ -74,22 +96,37 @@ class ConfigurationResult:
         return f"{count} seed{'' if total == 1 else 's'}"
 
 
-def trial_result(trial: TrialHistory, metric: str, *, maximize: bool) -> TrialResult:
-    """The last and the best valid value of a trial's metric."""
+def trial_result(trial: TrialHistory, objectives: Sequence[Objective]) -> TrialResult:
+    """The last value of each objective that counts, and the best one of the first."""
     record, rows = trial.record, trial.rows
+    main = objectives[0]
     values = np.array([], dtype=float)
-    if metric in rows:
-        values = rows[metric].to_numpy(float)[is_valid(rows, metric)]
-    best = (values.max() if maximize else values.min()) if values.size else math.nan
+    if main.key in rows:
+        values = rows[main.key].to_numpy(float)[is_valid(rows, main.key)]
+    best = (values.max() if main.maximize else values.min()) if values.size else math.nan
     return TrialResult(
         trial_id=record.id,
         config_id=record.config_id,
         seed=record.seed,
         status=record.status,
-        last=float(values[-1]) if values.size else math.nan,
+        phase=record.phase,
+        values=tuple(_last_value(rows, objective) for objective in objectives),
         best=float(best),
         env_steps=int(rows[ENV_STEPS].iloc[-1]) if len(rows) else 0,
     )
+
+
+def _last_value(rows: pd.DataFrame, objective: Objective) -> float:
+    if not len(rows):
+        return math.nan
+    if objective.threshold is None and objective.key in rows:
+        rows = rows[is_valid(rows, objective.key)]
+    return row_value(last_row(rows), objective) if len(rows) else math.nan
+
+
+def last_row(rows: pd.DataFrame) -> dict[str, Any]:
+    """The last row by key; empty where there is none."""
+    return {str(key): value for key, value in rows.iloc[-1].items()} if len(rows) else {}
 
 
 def is_valid(rows: pd.DataFrame, metric: str) -> np.ndarray:
@@ -101,28 +138,58 @@ def is_valid(rows: pd.DataFrame, metric: str) -> np.ndarray:
     return np.asarray(valid)
 
 
-def compare(run: RunHistory) -> list[ConfigurationResult]:
-    """All configurations, the best first. One with fewer seeds that have a value ranks behind: the mean of
-    one lucky seed is not comparable with the mean of three."""
+def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
+    """All configurations, the best first.
+
+    A configuration that was confirmed is judged by its confirming seeds alone, and ranks before those that
+    were not. One with fewer seeds that have a value ranks behind: the mean of one lucky seed is not
+    comparable with the mean of three. With several objectives the Pareto front comes first.
+
+    Args:
+        run: what is compared.
+        phase: judge by the trials of this phase only, `search` or `confirm`.
+    """
+    objectives = run.manifest.objectives
     groups: dict[str, list[TrialResult]] = defaultdict(list)
     for trial in run.trials:
-        result = trial_result(trial, run.metric, maximize=run.maximize)
-        groups[result.config_id].append(result)
-    sign = 1.0 if run.maximize else -1.0
+        if phase in ("", trial.record.phase):
+            groups[trial.record.config_id].append(trial_result(trial, objectives))
+    found = [summarize(config_id, _judged(trials), objectives) for config_id, trials in groups.items()]
+    if len(objectives) > 1 and found:
+        points = np.array([configuration.values for configuration in found])
+        front = pareto_front(points, [objective.maximize for objective in objectives])
+        found = [replace(one, on_front=bool(is_on)) for one, is_on in zip(found, front, strict=True)]
+    sign = 1.0 if run.objective.maximize else -1.0
     return sorted(
-        (summarize(config_id, results) for config_id, results in groups.items()),
-        key=lambda found: (-found.valid_seeds, -sign * found.last_mean if found.valid_seeds else 0.0),
+        found,
+        key=lambda one: (
+            not one.is_confirmed,
+            not one.on_front,
+            -one.valid_seeds,
+            -sign * one.value if one.valid_seeds else 0.0,
+        ),
     )
 
 
-def summarize(config_id: str, trials: list[TrialResult]) -> ConfigurationResult:
-    """One configuration's trials, one per seed, as means and spread. Seeds without a value are left out."""
+def _judged(trials: list[TrialResult]) -> list[TrialResult]:
+    """The confirming trials where there are some: the others chose the configuration, and flatter it."""
+    return [trial for trial in trials if trial.phase == CONFIRM] or trials
+
+
+def summarize(
+    config_id: str, trials: list[TrialResult], objectives: Sequence[Objective]
+) -> ConfigurationResult:
+    """One configuration's trials, one per seed, as one value per objective and a spread. Seeds without a
+    value are left out."""
     last = np.array([trial.last for trial in trials if math.isfinite(trial.last)])
     best = np.array([trial.best for trial in trials if math.isfinite(trial.best)])
     return ConfigurationResult(
         config_id=config_id,
         trials=tuple(sorted(trials, key=lambda trial: trial.seed)),
-        last_mean=float(last.mean()) if last.size else math.nan,
+        values=tuple(
+            over_seeds([trial.values[index] for trial in trials], objective)
+            for index, objective in enumerate(objectives)
+        ),
         last_std=float(last.std(ddof=1)) if last.size > 1 else math.nan,
         best_mean=float(best.mean()) if best.size else math.nan,
         valid_seeds=int(last.size),
@@ -138,7 +205,6 @@ def winner(run: RunHistory) -> ConfigurationResult:
     """
     ranked = compare(run)
     if not ranked or not ranked[0].valid_seeds:
-        raise RunError(
-            f"{run.manifest.name}: no trial has a valid {run.metric} yet (no game has ended, or too few)"
-        )
+        key = run.objective.key
+        raise RunError(f"{run.manifest.name}: no trial has a valid {key} yet (no game has ended, or too few)")
     return ranked[0]

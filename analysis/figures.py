@@ -52,9 +52,10 @@ def learning_curves(run: RunHistory) -> list[LearningCurve]:
     groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for trial in run.trials:
         rows = trial.rows
-        if run.metric not in rows:
+        key = run.objective.on_the_way.key
+        if key not in rows:
             continue
-        values, shown = rows[run.metric].to_numpy(float), is_valid(rows, run.metric)
+        values, shown = rows[key].to_numpy(float), is_valid(rows, key)
         if shown.any():
             steps = rows[ENV_STEPS].to_numpy(float)
             groups[trial.record.config_id].append((steps[shown], values[shown]))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import Manifest, TrialRecord
+from rlsweep.store.manifest import Manifest, Objective, TrialRecord
 from rlsweep.store.rows import ENV_STEPS
 
 
@@ -43,14 +43,9 @@ class RunHistory:
     trials: tuple[TrialHistory, ...]
 
     @property
-    def metric(self) -> str:
-        """The row key that configurations are compared by."""
-        return self.manifest.metric
-
-    @property
-    def maximize(self) -> bool:
-        """Whether more of it is better."""
-        return self.manifest.goal == "maximize"
+    def objective(self) -> Objective:
+        """The first objective: it orders tables and names the winner."""
+        return self.manifest.objectives[0]
 
 
 def read_run(layout: RunLayout) -> RunHistory:

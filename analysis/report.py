@@ -10,6 +10,7 @@ from analysis.comparison import ConfigurationResult, compare
 from analysis.figures import MAX_CURVES, draw_learning_curves, learning_curves
 from analysis.history import RunHistory, read_run
 from rlsweep.store.layout import RunLayout
+from rlsweep.store.manifest import Objective
 
 REPORT = "report.md"
 FIGURE = "learning_curves.png"
@@ -29,25 +30,39 @@ def write_report(layout: RunLayout) -> Path:
     order = [configuration.config_id for configuration in ranked]
     curves = sorted(learning_curves(run), key=lambda curve: order.index(curve.config_id))
     layout.report.mkdir(parents=True, exist_ok=True)
-    draw_learning_curves(curves, run.metric, run.manifest.name, layout.report / FIGURE)
+    draw_learning_curves(curves, run.objective.on_the_way.key, run.manifest.name, layout.report / FIGURE)
     target = layout.report / REPORT
     target.write_text(_markdown(run, ranked, len(curves)), "utf-8")
     return target
 
 
-def table(ranked: list[ConfigurationResult]) -> list[list[str]]:
+def table(run: RunHistory, ranked: list[ConfigurationResult]) -> list[list[str]]:
     """Header and one line per configuration, the best first."""
-    header = ["configuration", "seeds", "last (mean ± std)", "best (mean)", "env steps", "status"]
+    first, *others = run.manifest.objectives
+    header = [
+        "configuration",
+        "seeds",
+        f"{first.key} ({first.over_seeds} ± std)",
+        "best (mean)",
+        *(f"{objective.key} ({objective.over_seeds})" for objective in others),
+        *(["Pareto front"] if others else []),
+        "env steps",
+        "status",
+    ]
     return [header, *[_line(configuration) for configuration in ranked]]
 
 
 def _line(configuration: ConfigurationResult) -> list[str]:
     statuses = sorted({trial.status for trial in configuration.trials})
+    others = configuration.values[1:]
     return [
         configuration.config_id,
-        ", ".join(str(trial.seed) for trial in configuration.trials),
-        f"{_number(configuration.last_mean)} ± {_number(configuration.last_std)}",
+        ", ".join(str(trial.seed) for trial in configuration.trials)
+        + (" (confirmed)" if configuration.is_confirmed else ""),
+        f"{_number(configuration.value)} ± {_number(configuration.last_std)}",
         _number(configuration.best_mean),
+        *map(_number, others),
+        *([("yes" if configuration.on_front else "")] if others else []),
         f"{configuration.env_steps:,}",
         ", ".join(statuses),
     ]
@@ -55,12 +70,12 @@ def _line(configuration: ConfigurationResult) -> list[str]:
 
 def _markdown(run: RunHistory, ranked: list[ConfigurationResult], num_curves: int) -> str:
     manifest = run.manifest
-    header, *lines = table(ranked)
+    header, *lines = table(run, ranked)
     parts = [
         f"# {manifest.name}",
         str(manifest.spec.get("description", "")),
-        f"Objective: {'maximize' if run.maximize else 'minimize'} `{run.metric}`, the mean over seeds of "
-        "each seed's last valid value. Best first.",
+        *(_objective_text(objective) for objective in manifest.objectives),
+        "Best first.",
         "\n".join(_row(cells) for cells in (header, ["---"] * len(header), *lines)),
         "\n".join(_cautions(run, ranked)),
         f"![learning curves]({FIGURE})",
@@ -73,6 +88,16 @@ def _markdown(run: RunHistory, ranked: list[ConfigurationResult], num_curves: in
         + f"; written {datetime.now(UTC).isoformat(timespec='seconds')}."
     )
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _objective_text(objective: Objective) -> str:
+    text = (
+        f"Objective: {objective.goal} `{objective.key}`, the {objective.over_seeds} over seeds of each seed's "
+        "last valid value."
+    )
+    if objective.threshold is None:
+        return text
+    return f"{text} A trial that never reached {objective.threshold:g} counts twice what it took."
 
 
 def _cautions(run: RunHistory, ranked: list[ConfigurationResult]) -> list[str]:
@@ -100,6 +125,11 @@ def _cautions(run: RunHistory, ranked: list[ConfigurationResult]) -> list[str]:
     if partial:
         cautions.append(
             f"- Some seeds have no valid value, which ranks a configuration back: {', '.join(partial)}."
+        )
+    if any(found.is_confirmed for found in ranked):
+        cautions.append(
+            "- Confirmed configurations are judged by seeds that the search has not seen; the others by the "
+            "seeds that they were chosen with, which flatter them."
         )
     skipped = sum(trial.skipped_lines for trial in run.trials)
     if skipped:

@@ -16,14 +16,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from callbacks.driver.history import ending, error_reason, error_text
-from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED, TRIAL_ID
+from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
 
 SECONDS_BETWEEN_LINES = 15.0
 SPARKLINE_WIDTH = 16
 MAX_ROWS = 30
 _BARS = "▁▂▃▄▅▆▇█"
-_STYLES = {RUNNING: "cyan", FINISHED: "green", STOPPED: "yellow", FAILED: "bold red"}
+_STYLES = {RUNNING: "cyan", FINISHED: "green", STOPPED: "yellow", DIVERGED: "red", FAILED: "bold red"}
 
 
 @dataclass
@@ -51,12 +51,15 @@ class SweepConsole(Callback):
 
     Args:
         name: of the sweep.
-        goals: trial id -> env steps at which it ends.
+        num_trials: how many will run, at most.
+        goal_env_steps: at which each of them ends.
     """
 
-    def __init__(self, name: str, goals: Mapping[str, int]) -> None:
+    def __init__(self, name: str, num_trials: int, goal_env_steps: int) -> None:
         self._name = name
-        self._views = {trial_id: _View(goal) for trial_id, goal in goals.items()}
+        self._num_trials = num_trials
+        self._goal_env_steps = goal_env_steps
+        self._views: dict[str, _View] = {}
 
     def setup(
         self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any
@@ -68,7 +71,7 @@ class SweepConsole(Callback):
             self._live = Live(console=self._console, get_renderable=self._table, auto_refresh=False)
             self._live.start()
         else:
-            self._console.print(f"{self._name}: {len(self._views)} trials")
+            self._console.print(f"{self._name}: {self._num_trials} trials")
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._change(trial, RUNNING)
@@ -76,7 +79,7 @@ class SweepConsole(Callback):
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        trial_id = trial.config[TRIAL_ID]
+        trial_id = str(trial)
         view = self._views[trial_id]
         view.row = result
         if result[SCORE_VALID]:
@@ -95,7 +98,7 @@ class SweepConsole(Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         reason = error_reason(error_text(trial))
         self._change(trial, FAILED)
-        self._console.print(f"{trial.config[TRIAL_ID]}: {reason}", markup=False, soft_wrap=True)
+        self._console.print(f"{trial!s}: {reason}", markup=False, soft_wrap=True)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         if self._live is not None:
@@ -103,8 +106,8 @@ class SweepConsole(Callback):
             self._live.stop()
 
     def _change(self, trial: Any, status: str) -> None:
-        trial_id = trial.config[TRIAL_ID]
-        self._views[trial_id].status = status
+        trial_id = str(trial)
+        self._views.setdefault(trial_id, _View(self._goal_env_steps)).status = status
         if self._live is not None:
             self._live.refresh()
         else:
@@ -116,12 +119,14 @@ class SweepConsole(Callback):
             )
 
     def _table(self) -> Table:
-        table = Table(title=self._name, title_justify="left", expand=False)
+        waiting = self._num_trials - len(self._views)
+        title = f"{self._name}, {waiting} more trials to start" if waiting > 0 else self._name
+        table = Table(title=title, title_justify="left", expand=False)
         for header in ("trial", "status"):
             table.add_column(header)
         for header in ("score", "curve", "games", "env steps", "progress", "steps/s", "left"):
             table.add_column(header, justify="left" if header in ("curve", "progress") else "right")
-        order = [RUNNING, FAILED, "pending", STOPPED, FINISHED]
+        order = [RUNNING, FAILED, DIVERGED, "pending", STOPPED, FINISHED]
         shown = sorted(self._views.items(), key=lambda item: order.index(item[1].status))
         for trial_id, view in shown[:MAX_ROWS]:
             speed = view.row.get(STEPS_PER_SECOND, math.nan)

@@ -1,4 +1,4 @@
-"""The history of every trial on disk: result.json, progress.csv, params.json, error.txt.
+"""The history of every trial on disk: result.json, progress.csv, params.json, lineage.json, error.txt.
 
 Ours instead of Tune's JSON and CSV loggers, because those repeat the configuration in every row, fix the
 CSV's columns at whatever the first row held, and leave no word of how a trial ended.
@@ -16,8 +16,8 @@ from typing import Any
 from ray.tune import Callback
 
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import FAILED, FINISHED, RUNNING, STOPPED, TRIAL_ID
-from rlsweep.store.rows import REACHED_STOP, TUNE_KEYS
+from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, TRIAL
+from rlsweep.store.rows import HAS_DIVERGED, LINEAGE, REACHED_STOP, TUNE_KEYS
 
 StatusListener = Callable[[str, str], None]
 
@@ -27,34 +27,33 @@ class History(Callback):
 
     Args:
         layout: of the sweep.
-        trials: trial id -> its swept values and seed, written to params.json.
         on_status: called with trial id and status whenever that changes.
     """
 
     def __init__(
         self,
         layout: RunLayout,
-        trials: Mapping[str, Mapping[str, Any]],
         on_status: StatusListener,
     ) -> None:
         self._layout = layout
-        self._trials = trials
         self._on_status = on_status
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        trial_id = trial.config[TRIAL_ID]
+        trial_id = str(trial)
         folder = self._layout.trial(trial_id)
         folder.mkdir(parents=True, exist_ok=True)
-        params = json.dumps(self._trials[trial_id], indent=1)
+        params = json.dumps(trial.config[TRIAL], indent=1)
         (folder / RunLayout.PARAMS_JSON).write_text(params + "\n", "utf-8")
         self._on_status(trial_id, RUNNING)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        trial_id = trial.config[TRIAL_ID]
         row = history_row(result)
-        folder = self._layout.trial(trial_id)
+        folder = self._layout.trial(str(trial))
+        if result.get(LINEAGE):
+            with (folder / RunLayout.LINEAGE_JSON).open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(result[LINEAGE]) + "\n")
         with (folder / RunLayout.RESULT_JSON).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
         table = folder / RunLayout.PROGRESS_CSV
@@ -66,17 +65,24 @@ class History(Callback):
             writer.writerow(row)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._on_status(trial.config[TRIAL_ID], ending(trial))
+        self._on_status(str(trial), ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        trial_id = trial.config[TRIAL_ID]
+        trial_id = str(trial)
         (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
         self._on_status(trial_id, FAILED)
 
 
 def ending(trial: Any) -> str:
-    """How a Tune trial that is complete ended: by its own stop, or by the scheduler."""
-    return FINISHED if (trial.last_result or {}).get(REACHED_STOP) else STOPPED
+    """How a Tune trial that is complete ended: by its own stop, because it diverged, or by the scheduler."""
+    return result_ending(trial.last_result or {})
+
+
+def result_ending(result: Mapping[str, Any]) -> str:
+    """How a trial ended whose last result this is."""
+    if result.get(HAS_DIVERGED):
+        return DIVERGED
+    return FINISHED if result.get(REACHED_STOP) else STOPPED
 
 
 def error_text(trial: Any) -> str:

@@ -24,7 +24,7 @@ from ray.tune import Callback
 from requests.exceptions import RequestException
 
 from callbacks.driver.history import ending, history_row
-from rlsweep.store.manifest import FAILED, FINISHED, INTERRUPTED, STOPPED, TRIAL_ID
+from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, INTERRUPTED, STOPPED, TRIAL
 from rlsweep.store.rows import ENV_STEPS, ITERATION, TIMESTAMP
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ STATUS_TAG = "rlsweep.status"
 SPEC_ARTIFACT = "spec.yaml"
 
 _NOT_METRICS = {ITERATION, TIMESTAMP, ENV_STEPS}
-_RUN_STATUS = {FINISHED: "FINISHED", STOPPED: "FINISHED", FAILED: "FAILED"}
+_RUN_STATUS = {FINISHED: "FINISHED", STOPPED: "FINISHED", DIVERGED: "FAILED", FAILED: "FAILED"}
 _UNREACHABLE = (MlflowException, RequestException, OSError)
 
 
@@ -75,7 +75,7 @@ class TrackedSweep:
         name: of the experiment and of the parent run.
         spec_yaml: the resolved spec, kept as the artifact `spec.yaml`.
         tags: versions, spec hash, git commit, description; children get them too.
-        trials: by trial id.
+        describe: a trial's values and seed -> what MLflow is told of it.
         parent_run_id: of the parent that is there already; empty before.
         superseded_run_ids: child runs of earlier attempts, to be moved to the deleted ones.
     """
@@ -83,7 +83,7 @@ class TrackedSweep:
     name: str
     spec_yaml: str
     tags: Mapping[str, str]
-    trials: Mapping[str, TrackedTrial]
+    describe: Callable[[Mapping[str, Any], int], TrackedTrial]
     parent_run_id: str = ""
     superseded_run_ids: tuple[str, ...] = ()
 
@@ -140,24 +140,24 @@ class MLflowTracker(Callback):
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         try:
-            self._run(trial.config[TRIAL_ID])
+            self._run(str(trial), trial.config[TRIAL])
         except _UNREACHABLE as error:
             self._warn(error)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        run = self._runs.get(trial.config[TRIAL_ID])
+        run = self._runs.get(str(trial))
         if run is not None:
             run.pending += metrics_of(history_row(result))
         if time.monotonic() >= self._next_flush:
             self._flush()
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._close(trial.config[TRIAL_ID], ending(trial))
+        self._close(str(trial), ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._close(trial.config[TRIAL_ID], FAILED)
+        self._close(str(trial), FAILED)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         for trial_id in list(self._runs):
@@ -193,12 +193,12 @@ class MLflowTracker(Callback):
     def _is_there(self, run_id: str) -> bool:
         return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
 
-    def _run(self, trial_id: str) -> None:
+    def _run(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Open the child run of a trial: the one it has, or a new one."""
-        trial = self._sweep.trials[trial_id]
-        run_id = trial.run_id
         if trial_id in self._runs:
             return
+        trial = self._sweep.describe(config["values"], config["seed"])
+        run_id = trial.run_id
         if run_id:
             self._client.update_run(run_id, "RUNNING")
         else:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 from pydantic import ValidationError
 
-from rlsweep.errors import Issue, Location, SpecError, nearest
+from rlsweep.errors import Issue, Location, SpecError
+from rlsweep.plan.packing import pack
 from rlsweep.plan.resources import Machine, TrialResources, resolve
-from rlsweep.plan.search import Values, configurations
+from rlsweep.plan.search import configurations
+from rlsweep.plan.space import Values
 from rlsweep.spec import Sweep, with_values
+from rlsweep.spec.check import words
+from rlsweep.spec.rules import trial_rules
 from rlsweep.spec.values import SWEPT
-from rlsweep.store.rows import row_keys
+from rlsweep.store.manifest import TRIAL
 
 
 @dataclass(frozen=True)
@@ -37,26 +44,64 @@ class PlannedTrial:
     sweep: Sweep
     resources: TrialResources
 
+    @property
+    def tune_config(self) -> dict[str, Any]:
+        """All that Tune is told of it; the rest stands in the plan."""
+        return {TRIAL: {"values": self.values, "seed": self.seed}}
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a sweep will run."""
+    """All that a sweep will run.
+
+    Attributes:
+        sweep: the spec.
+        machine: that the resources are fixed for.
+        trials: every trial of a search that is listed; of one that learns, those known so far.
+        num_configurations: in all; of a search that learns, at most.
+    """
 
     sweep: Sweep
+    machine: Machine
     trials: tuple[PlannedTrial, ...]
+    num_configurations: int
 
     @property
-    def env_steps(self) -> int:
-        """Env steps of all trials if none stops early."""
-        return sum(trial.sweep.stop.env_steps for trial in self.trials)
+    def num_trials(self) -> int:
+        """Trials in all, without those that confirm the winner."""
+        total = self.num_configurations * len(self.sweep.seeds)
+        return min(total, self.sweep.budget.trials or total)
 
-    def trial(self, trial_id: str) -> PlannedTrial:
-        """The trial of that id.
+    def trial(self, values: Values, seed: int) -> PlannedTrial:
+        """One trial of this sweep, whether it is listed or not.
 
         Raises:
-            KeyError: the plan has none.
+            SpecError: the spec does not take the values.
+            PreflightError: the trial does not fit on the machine.
         """
-        return {trial.id: trial for trial in self.trials}[trial_id]
+        resolved = realize(self.sweep, values)
+        resources = resolve(resolved.resources, resolved.algorithm, self.machine, self._trials_at_once)
+        return PlannedTrial(trial_id(values, seed), config_id(values), values, seed, resolved, resources)
+
+    @cached_property
+    def resources(self) -> TrialResources:
+        """What a trial takes; where swept values change it, what the first one takes."""
+        first = self.trials[0] if self.trials else self.trial({}, self.sweep.seeds[0])
+        return first.resources
+
+    @cached_property
+    def max_concurrent(self) -> int:
+        """How many trials the machine holds at once, at most as many as the spec wants."""
+        wanted = self._trials_at_once
+        resources = {trial.resources for trial in self.trials} or {self.resources}
+        fits = (pack(one.bundles, one.placement, self.machine.nodes, wanted) for one in resources)
+        return min(len(placements) for placements in fits)
+
+    @property
+    def _trials_at_once(self) -> int:
+        """Among how many trials `auto` shares the machine."""
+        most = self.sweep.resources.max_concurrent
+        return self.num_trials if most == "auto" else min(self.num_trials, most)
 
 
 def make(sweep: Sweep, machine: Machine) -> Plan:
@@ -64,57 +109,44 @@ def make(sweep: Sweep, machine: Machine) -> Plan:
     have a first result early.
 
     Raises:
-        SpecError: as `expand`.
-        PreflightError: a trial does not fit on the machine.
+        SpecError: a combination of values that the spec does not take.
+        PreflightError: a trial can never be placed on the machine.
     """
-    found = expand(sweep)
-    num_trials = len(found) * len(sweep.seeds)
-    if sweep.resources.max_concurrent != "auto":
-        num_trials = min(num_trials, sweep.resources.max_concurrent)
-    trials = []
-    for seed in sweep.seeds:
-        for values, resolved in found:
-            trials.append(
-                PlannedTrial(
-                    id=trial_id(values, seed),
-                    config_id=config_id(values),
-                    values=values,
-                    seed=seed,
-                    sweep=resolved,
-                    resources=resolve(resolved.resources, resolved.algorithm, machine, num_trials),
-                )
-            )
-    return Plan(sweep, tuple(trials))
+    listed = configurations(sweep) if sweep.search.is_listed else []
+    plan = Plan(sweep, machine, (), len(listed) if sweep.search.is_listed else sweep.search.trials or 1)
+    if not sweep.search.is_listed:
+        plan.trial({}, sweep.seeds[0])  # one that does not fit is refused now
+        return plan
+    return replace(plan, trials=tuple(_trials(plan, listed)))
 
 
-def expand(sweep: Sweep) -> list[tuple[Values, Sweep]]:
-    """Every configuration with the sweep that it stands for.
+def _trials(plan: Plan, listed: list[Values]) -> Iterator[PlannedTrial]:
+    firsts = [plan.trial(values, plan.sweep.seeds[0]) for values in listed]
+    remaining = plan.num_trials
+    for seed in plan.sweep.seeds:
+        for first in firsts[:remaining]:
+            yield replace(first, id=trial_id(first.values, seed), seed=seed)
+        remaining -= min(remaining, len(firsts))
+
+
+def realize(sweep: Sweep, values: Values) -> Sweep:
+    """The sweep that one configuration stands for.
 
     Raises:
-        SpecError: a combination of values that the spec does not take, an objective that no row has.
+        SpecError: the spec does not take this combination of values.
     """
-    metrics = row_keys(sweep.algorithm)
-    if sweep.objective.metric not in metrics:
-        name = sweep.objective.metric
-        where = Location("objective.metric")
-        issue = Issue(where, f"no row has a key {name!r}", ", ".join(metrics), nearest(name, metrics))
-        raise SpecError([issue])
-    found = []
-    for values in configurations(sweep.search):
-        try:
-            resolved = with_values(sweep, values)
-        except ValidationError as error:
-            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-            raise SpecError([Issue(Location(SWEPT), f"{config_id(values)}: {message}")]) from None
-        _check_algorithm(resolved)
-        found.append((values, resolved))
-    return found
-
-
-def _check_algorithm(sweep: Sweep) -> None:
-    if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
-        message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
-        raise SpecError([Issue(Location("env.frame_stack_by"), message, "frame_stack_by: env")])
+    try:
+        resolved = with_values(sweep, values)
+    except ValidationError as error:
+        raise SpecError(
+            [Issue(Location(SWEPT), f"{config_id(values)}: {message}") for message in words(error)]
+        ) from None
+    broken = trial_rules(resolved)
+    if broken:
+        raise SpecError(
+            [fault.at(Location(path if path.startswith(SWEPT) else SWEPT)) for path, fault in broken]
+        )
+    return resolved
 
 
 def config_id(values: Values) -> str:
@@ -133,5 +165,9 @@ def trial_id(values: Values, seed: int) -> str:
     return f"{readable}_seed{seed}_{digest}"
 
 
-def _short(value: object) -> str:
+def _short(value: Any) -> str:
+    if isinstance(value, dict):  # a schedule, or a section: {linear: [0.001, 0]} -> linear(0.001,0)
+        return "+".join(f"{key}({_short(inner)})" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ",".join(f"[{_short(x)}]" if isinstance(x, (list, tuple)) else _short(x) for x in value)
     return f"{value:.12g}" if isinstance(value, float) else str(value)

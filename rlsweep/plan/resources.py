@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlsweep.errors import PreflightError
+from rlsweep.plan.packing import Miss, Node, nearest_miss
 from rlsweep.spec import Algorithm, ResourceSpec
 
 ASYNCHRONOUS = ("impala", "appo")
@@ -20,10 +21,33 @@ MIN_AUTO_GPUS = 0.25
 
 @dataclass(frozen=True)
 class Machine:
-    """What Ray can hand out, of one machine or of a cluster."""
+    """What Ray can hand out, of one machine or of a cluster.
 
-    cpus: int
-    gpus: float
+    Attributes:
+        nodes: each with its resources, `{"CPU": 8, "GPU": 1}`.
+    """
+
+    nodes: tuple[Node, ...]
+
+    @classmethod
+    def of(cls, cpus: int, gpus: float) -> Machine:
+        """A single machine."""
+        return cls((Node("this machine", {"CPU": cpus, "GPU": gpus}),))
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of all nodes."""
+        return int(sum(node.resources.get("CPU", 0) for node in self.nodes))
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all nodes."""
+        return sum(node.resources.get("GPU", 0) for node in self.nodes)
+
+    @property
+    def cpus_of_largest_node(self) -> int:
+        """What one bundle can have at most."""
+        return int(max(node.resources.get("CPU", 0) for node in self.nodes))
 
 
 @dataclass(frozen=True)
@@ -75,9 +99,9 @@ def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_tria
     """Fix every `auto` for a machine that has `num_trials` to run.
 
     Raises:
-        PreflightError: one trial does not fit on the machine.
+        PreflightError: one trial can never be placed on the machine.
     """
-    share = max(1, machine.cpus // max(1, num_trials))
+    share = max(1, min(machine.cpus // max(1, num_trials), machine.cpus_of_largest_node))
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
     main_cpus = spec.cpus_for_main_process
     if main_cpus == "auto":
@@ -92,14 +116,40 @@ def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_tria
         gpus_per_learner=_gpus_per_learner(spec, machine, num_trials),
         placement=spec.placement,
     )
-    if resources.cpus > machine.cpus:
-        raise PreflightError(
-            f"one trial takes {resources.cpus:g} CPUs ({main_cpus} for its process, {env_runners} env "
-            f"runners, {spec.learners} learners), this machine has {machine.cpus}; "
-            "lower resources.env_runners or resources.cpus_per_env_runner",
-            key="resources.env_runners",
-        )
+    miss = nearest_miss(resources.bundles, resources.placement, machine.nodes)
+    if miss is not None:
+        raise _refusal(resources, miss)
     return resources
+
+
+def _refusal(resources: TrialResources, miss: Miss) -> PreflightError:
+    """What no node can hold, the node that comes nearest, and what to write instead."""
+    parts = [_bundle_name(resources, miss.bundle)]
+    lacking = [lack.resource for lack in miss.lacks]
+    if miss.node is not None:
+        found = ", ".join(f"{lack.wanted:g} {lack.resource}s but has {lack.there:g}" for lack in miss.lacks)
+        parts.append(f"{miss.node} comes nearest: it needs {found}")
+    else:
+        parts.append("no node is left for it")
+    if miss.reason:
+        parts.append(miss.reason)
+    if "GPU" in lacking:
+        parts.append("run with --cpu, or write resources: {gpus: auto} to fall back to the CPU")
+        return PreflightError("; ".join(parts), key="resources.gpus_per_learner")
+    parts.append(
+        f"one trial takes {resources.cpus:g} CPUs in {len(resources.bundles)} bundles; lower "
+        "resources.env_runners, resources.cpus_per_env_runner or resources.cpus_for_main_process"
+    )
+    return PreflightError("; ".join(parts), key="resources.env_runners")
+
+
+def _bundle_name(resources: TrialResources, index: int | None) -> str:
+    if index is None:
+        return "one trial can never start: its bundles together fit on no node"
+    content = ", ".join(f"{amount:g} {kind}" for kind, amount in resources.bundles[index].items())
+    is_runner = 0 < index <= resources.env_runners
+    role = "main process" if index == 0 else "env runner" if is_runner else "learner"
+    return f"one trial can never start: the bundle of its {role} ({{{content}}}) fits on no node"
 
 
 def _auto_env_runners(algorithm: Algorithm, share: int) -> int:
@@ -111,12 +161,4 @@ def _gpus_per_learner(spec: ResourceSpec, machine: Machine, num_trials: int) -> 
         share = machine.gpus / max(1, num_trials) / max(1, spec.learners)
         return min(1.0, max(share, MIN_AUTO_GPUS)) if machine.gpus else 0.0
     wanted = spec.gpus_per_learner * max(1, spec.learners)
-    if wanted <= machine.gpus:
-        return spec.gpus_per_learner
-    if spec.gpus == "auto":
-        return 0.0
-    raise PreflightError(
-        f"one trial takes {wanted:g} GPUs, this machine has {machine.gpus:g}; "
-        "run with --cpu, or write resources: {gpus: auto} to fall back to the CPU",
-        key="resources.gpus_per_learner",
-    )
+    return 0.0 if spec.gpus == "auto" and wanted > machine.gpus else spec.gpus_per_learner

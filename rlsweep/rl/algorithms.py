@@ -17,10 +17,12 @@ from rlsweep.errors import PreflightError
 from rlsweep.plan import TrialResources
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.environments import make_environment
+from rlsweep.rl.learners import SCHEDULED_LEARNERS, SCHEDULES
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
 from rlsweep.rl.registry import CONFIG_CLASSES
 from rlsweep.spec import EnvSpec, Sweep
 from rlsweep.spec.hyperparameters import PER_LEARNER, hyperparameters
+from rlsweep.spec.schedules import SCHEDULABLE, SCHEDULED_BY_RLLIB, Points, is_schedule, schedule_points
 
 ENV_NAME = "rlsweep"
 """Name in RLlib's registry of the creator that reads the env section from its EnvContext."""
@@ -85,11 +87,25 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
 
 def _training_arguments(sweep: Sweep, resources: TrialResources) -> dict[str, Any]:
     learners = max(1, resources.learners)
-    kinds = hyperparameters(sweep.algorithm)
-    return {
-        name: _argument(value, learners, is_integer="number" not in kinds[name])
-        for name, value in sweep.training.items()
-    }
+    known = hyperparameters(sweep.algorithm)
+    arguments: dict[str, Any] = {}
+    schedules: dict[str, Points] = {}
+    for name, value in sweep.training.items():
+        if isinstance(value, list) and name in SCHEDULABLE[sweep.algorithm]:
+            value = {"piecewise": value}  # RLlib's own way to write one
+        if not is_schedule(value):
+            arguments[name] = _argument(value, learners, is_integer=known[name].is_integer)
+            continue
+        points = schedule_points(value, sweep.stop.env_steps, sweep.env.frames_per_env_step)
+        if name in SCHEDULED_BY_RLLIB:
+            arguments[name] = points
+        else:
+            arguments[name] = points[0][1]
+            schedules[name] = points
+    if schedules:
+        arguments["learner_class"] = SCHEDULED_LEARNERS[sweep.algorithm]
+        arguments["learner_config_dict"] = arguments.get("learner_config_dict", {}) | {SCHEDULES: schedules}
+    return arguments
 
 
 def _argument(value: Any, learners: int, *, is_integer: bool) -> Any:

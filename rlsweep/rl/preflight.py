@@ -19,7 +19,7 @@ def check(plan: Plan) -> None:
         PreflightError: the first thing that cannot be built.
     """
     tried: set[tuple[str, str, str]] = set()
-    for trial in plan.trials:
+    for trial in plan.trials or [plan.trial({}, plan.sweep.seeds[0])]:
         build_config(trial.sweep, trial.seed, trial.resources)
         kind = (
             trial.sweep.env.model_dump_json(),

@@ -63,12 +63,15 @@ _KINDS = {
 }
 
 
-def training_arguments(config_class: type[AlgorithmConfig]) -> dict[str, list[str]]:
-    """Hyperparameter name -> the kinds of value it takes, base classes' arguments included.
+def training_arguments(config_class: type[AlgorithmConfig]) -> dict[str, dict[str, Any]]:
+    """Hyperparameter name -> the `kinds` of value it takes and its `default`, base classes' arguments
+    included.
 
-    An empty list stands for an argument whose annotation says nothing of plain values. Arguments that
-    RLlib keeps only to say that they are gone are left out.
+    No kinds stand for an argument whose annotation says nothing of plain values; `null` is one only where it
+    is the default, whatever the annotation says. Arguments that RLlib keeps only to say that they are gone
+    are left out.
     """
+    config = config_class()
     found: dict[str, set[str]] = {}
     for base in reversed(config_class.__mro__):
         training = vars(base).get("training")
@@ -80,15 +83,21 @@ def training_arguments(config_class: type[AlgorithmConfig]) -> dict[str, list[st
             elif name not in _NOT_FOR_SPECS | _WITHOUT_EFFECT:
                 kinds = _kinds(parameter.annotation) | ({"list"} if name in _SCHEDULABLE else set())
                 found[name] = found.get(name, set()) | kinds
-    return {name: sorted(kinds) for name, kinds in sorted(found.items())}
+    return {name: _description(kinds, getattr(config, name, None)) for name, kinds in sorted(found.items())}
 
 
-def table() -> dict[str, dict[str, list[str]]]:
-    """Algorithm name -> its hyperparameters and their kinds."""
+def table() -> dict[str, dict[str, dict[str, Any]]]:
+    """Algorithm name -> its hyperparameters, their kinds and RLlib's defaults."""
     found = {name: training_arguments(config) for name, config in CONFIG_CLASSES.items()}
     for name in ASYNCHRONOUS:
         found[name].pop("epsilon")  # RMSProp's, which the new stack does not have; DQN's explores
     return found
+
+
+def _description(kinds: set[str], default: Any) -> dict[str, Any]:
+    if default is not None:
+        kinds = kinds - {"null"}
+    return {"kinds": sorted(kinds), "default": json.loads(json.dumps(default, default=str))}
 
 
 def _kinds(annotation: Any) -> set[str]:

@@ -13,7 +13,8 @@ from rlsweep.errors import RunError
 from rlsweep.rl.bundle import load_bundle
 from rlsweep.store.checkpoint import read_row, verify
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
+from rlsweep.store.manifest import Objective
+from rlsweep.store.rows import AUC, ENV_STEPS, SCORE, SCORE_VALID
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ def export_best(layout: RunLayout) -> Best:
     run = read_run(layout)
     configuration = winner(run)
     trial_ids = [trial.trial_id for trial in configuration.trials]
-    checkpoint = best_checkpoint(layout, trial_ids, run.metric, maximize=run.maximize)
+    objective = run.objective.on_the_way
+    if objective.key == AUC:  # a property of the whole curve, not of a policy
+        objective = Objective(SCORE, "maximize")
+    checkpoint = best_checkpoint(layout, trial_ids, objective.key, maximize=objective.maximize)
     export(checkpoint, layout.best)
     return Best(configuration, checkpoint, layout.best)
 

@@ -1,71 +1,64 @@
-"""`launch`: a plan under Ray Tune, from `ray.init` to the last trial's end."""
+"""`launch`: a plan under Ray Tune, from its first trial to the last one's end."""
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import ray
 from filelock import FileLock, Timeout
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from analysis.comparison import compare
+from analysis.history import read_run
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.history import History
 from rlsweep.errors import PreflightError, SweepInterruptedError
-from rlsweep.plan import Machine, Plan
+from rlsweep.plan import Plan
+from rlsweep.plan.estimate import num_to_keep
+from rlsweep.plan.plan import trial_id
+from rlsweep.plan.space import Values
 from rlsweep.rl import preflight
-from rlsweep.run.manifest import continue_run
+from rlsweep.run.manifest import Continuation, continue_run, known_results, new_record, objectives
+from rlsweep.run.schedulers import make_scheduler
+from rlsweep.run.searching import ConfigurationSearch
+from rlsweep.run.stopping import Budget
 from rlsweep.run.tracking import check_tracking, mlflow_tracker
 from rlsweep.run.trial import trainable_for
-from rlsweep.spec import AshaSpec, Sweep
-from rlsweep.store import rows
+from rlsweep.spec import ConfirmSpec, Sweep
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import INTERRUPTED, PENDING, RUNNING, TRIAL_ID, Manifest, TrialRecord
-
-_RAY_ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
-    "RAY_AIR_NEW_OUTPUT": "0",  # our console speaks
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_preload_python_modules": "torch,ray.rllib.algorithms.ppo",  # imports before a trial needs them
-}
-
-_LOG_LEVELS = {
-    "ray.tune": logging.CRITICAL,  # a failed trial's trace goes to its error.txt, its reason to the console
-    "ray.rllib": logging.ERROR,
-    "ray.train": logging.ERROR,
-    "mlflow": logging.WARNING,
-}
+from rlsweep.store.manifest import (
+    CONFIRM,
+    ENDED,
+    INTERRUPTED,
+    PENDING,
+    RUNNING,
+    SEARCH,
+    STOPPED,
+    TRIAL,
+    Manifest,
+    TrialRecord,
+)
 
 
-@contextmanager
-def ray_session() -> Iterator[Machine]:
-    """Ray for the time of the block: the cluster of RAY_ADDRESS, or one started here and ended after.
+@dataclass(frozen=True)
+class Launched:
+    """What came of a launch.
 
-    Yields:
-        What it can hand out.
+    Attributes:
+        manifest: with each trial's status.
+        spent: what of the budget is spent, as words; empty where the sweep ran to its end.
     """
-    for name, value in _RAY_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    is_local = not os.environ.get("RAY_ADDRESS")
-    arguments: dict[str, Any] = {"include_dashboard": False} if is_local else {}
-    ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
-    for name, level in _LOG_LEVELS.items():
-        logging.getLogger(name).setLevel(level)
-    try:
-        available = ray.cluster_resources()
-        yield Machine(cpus=int(available.get("CPU", 0)), gpus=available.get("GPU", 0.0))
-    finally:
-        ray.shutdown()
+
+    manifest: Manifest
+    spent: str = ""
 
 
-def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool = False) -> Manifest:
+def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool = False) -> Launched:
     """Run every trial of a plan that has not ended yet.
 
     A trial that ended before, with the same spec and seed, is not run again. One that was interrupted or
@@ -73,13 +66,13 @@ def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool =
     deleted ones.
 
     Args:
-        plan: made for the machine of the running `ray_session`.
+        plan: made for the machine of the running `ray_session` (`rlsweep.run.session`).
         storage: where the run folder and the embedded MLflow store lie.
         profile: name of the spec's profile, noted in the manifest.
         supersede: set aside ended trials of another spec under the same name, instead of refusing.
 
     Returns:
-        The manifest with each trial's status.
+        How every trial stands, and what of the budget is spent.
 
     Raises:
         PreflightError: a trial cannot run on this machine, another process is running this sweep, or the
@@ -97,7 +90,7 @@ def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool =
         raise PreflightError(f"{layout.root} is in use: another process runs this sweep") from None
 
 
-def _launch(plan: Plan, storage: Storage, layout: RunLayout, profile: str, supersede: bool) -> Manifest:
+def _launch(plan: Plan, storage: Storage, layout: RunLayout, profile: str, supersede: bool) -> Launched:
     before = Manifest.read(layout) if layout.manifest.exists() else None
     continuation = continue_run(plan, before, profile)
     if continuation.lost and not supersede:
@@ -106,38 +99,128 @@ def _launch(plan: Plan, storage: Storage, layout: RunLayout, profile: str, super
             f"{continuation.lost[0].id}; give this one another name (--set name=…), or set them aside with "
             "--supersede"
         )
-    manifest, waiting = continuation.manifest, continuation.waiting
-    _set_aside([layout.trial(record.id) for record in [*continuation.superseded, *waiting]], layout)
-    manifest.write(layout)
-    if not waiting:
-        return manifest
-
-    def on_status(trial_id: str, status: str) -> None:
-        manifest.trial(trial_id).status = status
-        manifest.write(layout)
-
-    params = {record.id: {"values": record.values, "seed": record.seed} for record in waiting}
-    goals = {record.id: plan.trial(record.id).sweep.stop.env_steps for record in waiting}
-    callbacks = [
-        History(layout, params, on_status),
-        mlflow_tracker(plan, continuation, layout, storage),
-        SweepConsole(plan.sweep.name, goals),
-    ]
-    _tuner(plan, waiting, storage, callbacks).fit()
-    _raise_if_interrupted(manifest, layout)
-    return manifest
+    sweep_run = _SweepRun(plan, continuation, layout, storage)
+    _set_aside([layout.trial(record.id) for record in continuation.superseded], layout)
+    continuation.manifest.write(layout)
+    sweep_run.search()
+    if plan.sweep.confirm is not None and not sweep_run.spent:
+        sweep_run.confirm(plan.sweep.confirm)
+    return Launched(continuation.manifest, sweep_run.spent)
 
 
-def _raise_if_interrupted(manifest: Manifest, layout: RunLayout) -> None:
-    """Tune takes the first Ctrl-C for an order to stop, and returns as if all were done."""
-    unended = [record for record in manifest.trials if record.status in (PENDING, RUNNING)]
-    if unended:
-        for record in unended:
-            record.status = INTERRUPTED if record.status == RUNNING else PENDING
-        manifest.write(layout)
-        raise SweepInterruptedError(
-            f"stopped with {len(unended)} trials to go; the same command starts those anew and keeps the rest"
+class _SweepRun:
+    """The rounds of one sweep under Tune: the search, then the trials that confirm its best.
+
+    Args:
+        plan, continuation: what there is to do, and what the run folder holds of it.
+        layout, storage: of the run.
+    """
+
+    def __init__(self, plan: Plan, continuation: Continuation, layout: RunLayout, storage: Storage) -> None:
+        self._plan = plan
+        self._continuation = continuation
+        self._manifest = continuation.manifest
+        self._layout = layout
+        self._storage = storage
+        self._budget = Budget(plan)
+
+    @property
+    def spent(self) -> str:
+        """What of the sweep's budget is spent, as words; empty while something is left."""
+        return self._budget.spent
+
+    def search(self) -> None:
+        """Run the trials of the search that have not ended."""
+        if self._plan.sweep.search.is_listed:
+            if self._continuation.waiting:
+                self._run_listed(self._continuation.waiting, make_scheduler(self._plan.sweep))
+            return
+        known = known_results(self._manifest, self._layout)
+        searcher = ConfigurationSearch(self._plan, self._manifest.objectives, self._add, known)
+        tune_config = self._tune_config(make_scheduler(self._plan.sweep))
+        tune_config.search_alg, tune_config.num_samples = searcher, -1
+        self._fit({}, tune_config, self._plan.num_trials)
+
+    def confirm(self, confirm: ConfirmSpec) -> None:
+        """Run the best configurations of the search again, with new seeds and to their own stop."""
+        run = read_run(self._layout)
+        best = [found.trials[0].trial_id for found in compare(run, SEARCH) if found.valid_seeds][
+            : confirm.top
+        ]
+        first_seed = max(self._plan.sweep.seeds) + 1
+        waiting = []
+        for seed in range(first_seed, first_seed + confirm.seeds):
+            for trial_id in best:
+                trial = self._plan.trial(self._manifest.trial(trial_id).values, seed)
+                record = self._manifest.add(new_record(trial, CONFIRM))
+                if record.status not in ENDED:
+                    waiting.append(record)
+        self._manifest.write(self._layout)
+        if waiting:
+            self._run_listed(waiting, FIFOScheduler())
+
+    def _add(self, values: Values, seed: int) -> None:
+        self._manifest.add(new_record(self._plan.trial(values, seed)))
+        self._manifest.write(self._layout)
+
+    def _run_listed(self, waiting: list[TrialRecord], scheduler: TrialScheduler) -> None:
+        trials = [{"values": record.values, "seed": record.seed} for record in waiting]
+        most = self._plan.sweep.resources.max_concurrent
+        tune_config = self._tune_config(scheduler)
+        tune_config.max_concurrent_trials = None if most == "auto" else most
+        self._fit({TRIAL: tune.grid_search(trials)}, tune_config, len(waiting))
+
+    def _fit(self, param_space: dict[str, Any], tune_config: tune.TuneConfig, num_trials: int) -> None:
+        sweep = self._plan.sweep
+        tune.Tuner(
+            trainable_for(self._plan),
+            param_space=param_space,
+            tune_config=tune_config,
+            run_config=tune.RunConfig(
+                name=sweep.name,
+                storage_path=str(self._storage.root.resolve()),
+                callbacks=[
+                    History(self._layout, self._on_status),
+                    mlflow_tracker(self._plan, self._continuation, self._layout, self._storage),
+                    SweepConsole(sweep.name, num_trials, sweep.stop.env_steps),
+                ],
+                stop=self._budget,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=sweep.failures.max_retries),
+                checkpoint_config=_checkpoint_config(sweep),
+            ),
+        ).fit()
+        self._raise_if_unended()
+
+    def _tune_config(self, scheduler: TrialScheduler) -> tune.TuneConfig:
+        return tune.TuneConfig(
+            scheduler=scheduler,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
         )
+
+    def _on_status(self, trial_id: str, status: str) -> None:
+        is_cut_off = status == STOPPED and self._budget.spent
+        self._manifest.trial(trial_id).status = INTERRUPTED if is_cut_off else status
+        self._manifest.write(self._layout)
+
+    def _raise_if_unended(self) -> None:
+        """Tune takes the first Ctrl-C for an order to stop, and returns as if all were done."""
+        unended = [
+            record for record in self._manifest.trials if record.status in (PENDING, RUNNING, INTERRUPTED)
+        ]
+        for record in unended:
+            record.status = PENDING if record.status == PENDING else INTERRUPTED
+        self._manifest.write(self._layout)
+        if unended and not self.spent:
+            raise SweepInterruptedError(
+                f"stopped with {len(unended)} trials to go; the same command starts those anew and keeps the rest"
+            )
+
+
+def _name(trial: Trial) -> str:
+    return trial_id(**trial.config[TRIAL])
 
 
 def _set_aside(folders: list[Path], layout: RunLayout) -> None:
@@ -149,49 +232,12 @@ def _set_aside(folders: list[Path], layout: RunLayout) -> None:
             shutil.move(folder, target)
 
 
-def _tuner(
-    plan: Plan, waiting: list[TrialRecord], storage: Storage, callbacks: list[tune.Callback]
-) -> tune.Tuner:
-    sweep = plan.sweep
-    max_concurrent = sweep.resources.max_concurrent
-    return tune.Tuner(
-        trainable_for(plan),
-        param_space={TRIAL_ID: tune.grid_search([record.id for record in waiting])},
-        tune_config=tune.TuneConfig(
-            scheduler=_scheduler(sweep),
-            max_concurrent_trials=None if max_concurrent == "auto" else max_concurrent,
-            reuse_actors=True,
-            trial_name_creator=lambda trial: str(trial.config[TRIAL_ID]),
-            trial_dirname_creator=lambda trial: str(trial.config[TRIAL_ID]),
-        ),
-        run_config=tune.RunConfig(
-            name=sweep.name,
-            storage_path=str(storage.root.resolve()),
-            callbacks=callbacks,
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=sweep.failures.max_retries),
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=sweep.checkpoints.keep,
-                checkpoint_score_attribute=sweep.objective.metric,
-                checkpoint_score_order=_mode(sweep),
-                checkpoint_at_end=True,
-            ),
-        ),
+def _checkpoint_config(sweep: Sweep) -> tune.CheckpointConfig:
+    """The best checkpoints by the first objective; by the score where that one waits for a score."""
+    compared = objectives(sweep)[0].on_the_way
+    return tune.CheckpointConfig(
+        num_to_keep=num_to_keep(sweep),
+        checkpoint_score_attribute=compared.key,
+        checkpoint_score_order="max" if compared.maximize else "min",
+        checkpoint_at_end=True,
     )
-
-
-def _scheduler(sweep: Sweep) -> TrialScheduler:
-    if isinstance(sweep.scheduler, AshaSpec):
-        return AsyncHyperBandScheduler(
-            time_attr=rows.ENV_STEPS,
-            metric=sweep.objective.metric,
-            mode=_mode(sweep),
-            grace_period=sweep.scheduler.grace,
-            max_t=sweep.stop.env_steps,
-            reduction_factor=sweep.scheduler.reduction_factor,
-        )
-    return FIFOScheduler()
-
-
-def _mode(sweep: Sweep) -> str:
-    return {"maximize": "max", "minimize": "min"}[sweep.objective.goal]

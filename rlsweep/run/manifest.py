@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -12,12 +10,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from analysis.comparison import last_row
+from analysis.history import read_rows
+from rlsweep.errors import SpecError
 from rlsweep.plan import Plan, PlannedTrial
+from rlsweep.plan.space import Values
+from rlsweep.run.searching import SeedResult
+from rlsweep.run.throughput import this_node, workload
 from rlsweep.spec import Sweep
-from rlsweep.store.manifest import FINISHED, STOPPED, Manifest, TrialRecord
-
-ENDED = (FINISHED, STOPPED)
-"""Trials in these states are not run again."""
+from rlsweep.store.layout import RunLayout
+from rlsweep.store.manifest import (
+    DIVERGED,
+    ENDED,
+    FINISHED,
+    SEARCH,
+    Manifest,
+    Objective,
+    TrialRecord,
+    content_hash,
+)
 
 _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy")
 
@@ -35,16 +46,25 @@ def new_manifest(plan: Plan, profile: str = "") -> Manifest:
         spec_hash=content_hash(spec),
         comparison_hash=content_hash(_training_part(plan.sweep)),
         profile=profile,
-        metric=plan.sweep.objective.metric,
-        goal=plan.sweep.objective.goal,
+        objectives=objectives(plan.sweep),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         git_commit=git_commit(),
         versions={"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
-        trials=[
-            TrialRecord(trial.id, trial.config_id, trial.values, trial.seed, trial_hash(trial))
-            for trial in plan.trials
-        ],
+        trials=[new_record(trial) for trial in plan.trials],
+        node=this_node(),
     )
+
+
+def new_record(trial: PlannedTrial, phase: str = SEARCH) -> TrialRecord:
+    """A trial that has not run yet."""
+    return TrialRecord(
+        trial.id, trial.config_id, trial.values, trial.seed, trial_hash(trial), workload(trial), phase
+    )
+
+
+def objectives(sweep: Sweep) -> list[Objective]:
+    """A sweep's objectives as the manifest keeps them."""
+    return [Objective(o.key, o.goal, o.over_seeds, o.threshold) for o in sweep.objective]
 
 
 @dataclass(frozen=True)
@@ -78,13 +98,15 @@ def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Cont
     same_scheduler = all(
         before.spec.get(part) == manifest.spec.get(part) for part in ("scheduler", "objective")
     )
-    ended = ENDED if same_scheduler else (FINISHED,)
+    ended = ENDED if same_scheduler else (FINISHED, DIVERGED)
     known = {record.id: record for record in before.trials}
+    if not plan.sweep.search.is_listed:
+        manifest.trials += [new_record(trial) for trial in _still_planned(plan, before, ended)]
     superseded = []
     for record in manifest.trials:
         old = known.pop(record.id, None)
         if old is not None and old.hash == record.hash and old.status in ended:
-            record.status, record.mlflow_run_id = old.status, old.mlflow_run_id
+            record.status, record.mlflow_run_id, record.phase = old.status, old.mlflow_run_id, old.phase
         elif old is not None:
             superseded.append(old)
     waiting = [record for record in manifest.trials if record.status not in ENDED]
@@ -95,14 +117,34 @@ def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Cont
     return Continuation(manifest, waiting, superseded, lost)
 
 
+def _still_planned(plan: Plan, before: Manifest, ended: tuple[str, ...]) -> list[PlannedTrial]:
+    """The trials that a search which learns has proposed in earlier runs, and that have ended."""
+    found = []
+    for record in before.trials:
+        if record.status in ended and record.seed in plan.sweep.seeds and record.phase == SEARCH:
+            try:
+                trial = plan.trial(record.values, record.seed)
+            except SpecError:
+                continue  # another space now
+            if trial_hash(trial) == record.hash:
+                found.append(trial)
+    return found
+
+
+def known_results(manifest: Manifest, layout: RunLayout) -> list[tuple[Values, dict[int, SeedResult]]]:
+    """The configurations of the search that earlier runs have tried, with how their seeds ended."""
+    found: dict[str, tuple[Values, dict[int, SeedResult]]] = {}
+    for record in manifest.trials:
+        if record.status in ENDED and record.phase == SEARCH:
+            rows, _ = read_rows(layout.result_json(record.id))
+            _, results = found.setdefault(record.config_id, (record.values, {}))
+            results[record.seed] = SeedResult(record.status, last_row(rows))
+    return list(found.values())
+
+
 def trial_hash(trial: PlannedTrial) -> str:
     """Hash of everything that a trial's result depends on: resolved spec and seed."""
     return content_hash({"spec": _training_part(trial.sweep), "seed": trial.seed})
-
-
-def content_hash(data: dict[str, Any]) -> str:
-    """SHA-256 of JSON data, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def git_commit() -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_SCORES
-from rlsweep.spec import Algorithm
+from rlsweep.spec import ObjectiveSpec, Sweep
+from rlsweep.spec.human_scores import human_normalized
 from rlsweep.store import rows
 
 
@@ -22,14 +23,27 @@ class Progress:
     Attributes:
         env_steps: agent decisions.
         seconds: training seconds.
+        wall_seconds: the same with evaluations.
+        iterations: rows.
         games: whole games ended.
+        score_area: integral of the score over env steps.
+        best_score, best_env_steps: the best valid score and when it was reached.
+        nan_rows: rows in succession whose loss or score is no number.
+        reached: keys of `env_steps_to/…` and `seconds_to/…` whose score was reached, and their values.
         window_scores, window_env_steps: of the last SCORE_WINDOW games, oldest first.
         evaluation: the last evaluation's row keys and values.
     """
 
     env_steps: int = 0
     seconds: float = 0.0
+    wall_seconds: float = 0.0
+    iterations: int = 0
     games: int = 0
+    score_area: float = 0.0
+    best_score: float = -math.inf
+    best_env_steps: int = 0
+    nan_rows: int = 0
+    reached: dict[str, float] = field(default_factory=dict)
     window_scores: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     window_env_steps: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     evaluation: dict[str, float] = field(default_factory=lambda: evaluation_row([]))
@@ -50,60 +64,103 @@ class Progress:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
         """The inverse of `to_json`."""
-        progress = cls(**{name: data[name] for name in ("env_steps", "seconds", "games", "evaluation")})
+        windows = ("window_scores", "window_env_steps")
+        progress = cls(**{name: value for name, value in data.items() if name not in windows})
         progress.window_scores.extend(data["window_scores"])
         progress.window_env_steps.extend(data["window_env_steps"])
         return progress
 
+    @property
+    def score(self) -> float:
+        """Mean of the window; NaN before a game has ended."""
+        return _statistic(np.mean, np.array(self.window_scores))
 
-def update(progress: Progress, result: Mapping[str, Any], seconds: float) -> None:
-    """Take an RLlib result's games and counters into `progress`; `seconds` is what it took."""
+
+def update(progress: Progress, result: Mapping[str, Any], seconds: float, parallel_games: int) -> None:
+    """Take an RLlib result into `progress`.
+
+    Args:
+        progress: of the rows before.
+        result: RLlib's of this iteration.
+        seconds: that the iteration took.
+        parallel_games: environments stepped together; so many games make a score valid.
+    """
     runners = result.get("env_runners", {})
+    before = progress.env_steps
     progress.add_games(_items(runners.get(GAME_SCORES)), _items(runners.get(GAME_ENV_STEPS)))
-    progress.env_steps = int(runners.get("num_env_steps_sampled_lifetime", progress.env_steps))
+    progress.env_steps = int(runners.get("num_env_steps_sampled_lifetime", before))
     progress.seconds += seconds
+    progress.wall_seconds += seconds
+    progress.iterations += 1
+    score = progress.score
+    if math.isfinite(score):
+        steps = progress.env_steps - (before if progress.score_area else 0)
+        progress.score_area += score * steps
+    if progress.games >= parallel_games and score > progress.best_score:
+        progress.best_score, progress.best_env_steps = score, progress.env_steps
+    progress.nan_rows = progress.nan_rows + 1 if _is_diverging(progress, result) else 0
+
+
+def note_reached(progress: Progress, objectives: Sequence[ObjectiveSpec], parallel_games: int) -> None:
+    """Note the objectives whose score has been reached for the first time."""
+    for objective in objectives:
+        if objective.threshold is None or objective.key in progress.reached:
+            continue
+        if progress.games >= parallel_games and progress.score >= objective.threshold:
+            is_env_steps = objective.env_steps_to is not None
+            progress.reached[objective.key] = float(progress.env_steps if is_env_steps else progress.seconds)
+
+
+def _is_diverging(progress: Progress, result: Mapping[str, Any]) -> bool:
+    """A loss that is there and no number, or a score of games that have ended which is none."""
+    learner = result.get("learners", {}).get("default_policy", {})
+    losses = [_number(learner[name]) for name in rows.LOSSES if name in learner]
+    has_bad_score = progress.games > 0 and not math.isfinite(progress.score)
+    return has_bad_score or any(not math.isfinite(loss) for loss in losses)
 
 
 def result_row(
-    algorithm: Algorithm,
+    sweep: Sweep,
     progress: Progress,
     result: Mapping[str, Any],
     *,
     parallel_games: int,
-    frames_per_env_step: int,
     new_env_steps: int,
     seconds: float,
 ) -> dict[str, float | int | bool]:
     """The row of one iteration (its keys are described in `rlsweep.store.rows`).
 
     Args:
-        algorithm: decides on the `learner/…` keys.
+        sweep: of the trial.
         progress: after this iteration.
         result: RLlib's.
         parallel_games: environments stepped together, over all env runners.
-        frames_per_env_step: emulator frames in one env step.
         new_env_steps: env steps of this iteration.
         seconds: of this iteration.
     """
     scores = np.array(progress.window_scores)
+    thresholds = [objective.key for objective in sweep.objective if objective.threshold is not None]
     learner = result.get("learners", {}).get("default_policy", {})
     timers = result.get("timers", {})
     return {
-        rows.SCORE: _statistic(np.mean, scores),
+        rows.SCORE: progress.score,
         rows.SCORE_VALID: progress.games >= parallel_games,
         rows.SCORE_STD: _statistic(np.std, scores),
         rows.SCORE_MIN: _statistic(np.min, scores),
         rows.SCORE_MAX: _statistic(np.max, scores),
+        rows.AUC: progress.score_area / progress.env_steps if progress.score_area else math.nan,
+        rows.HUMAN_NORMALIZED: _human_normalized(sweep.env.id, progress.score),
+        **{key: progress.reached.get(key, math.nan) for key in thresholds},
         rows.GAMES: progress.games,
         rows.GAME_ENV_STEPS: _statistic(np.mean, np.array(progress.window_env_steps)),
         rows.ENV_STEPS: progress.env_steps,
-        rows.FRAMES: progress.env_steps * frames_per_env_step,
+        rows.FRAMES: progress.env_steps * sweep.env.frames_per_env_step,
         rows.STEPS_PER_SECOND: new_env_steps / seconds if seconds > 0 else math.nan,
         rows.SECONDS: progress.seconds,
         **progress.evaluation,
         **{
             rows.LEARNER_PREFIX + key: _number(learner.get(name))
-            for key, name in rows.LEARNER_METRICS[algorithm].items()
+            for key, name in rows.LEARNER_METRICS[sweep.algorithm].items()
         },
         **{rows.TIMERS_PREFIX + key: _number(timers.get(name)) for key, name in rows.TIMERS.items()},
     }
@@ -117,6 +174,13 @@ def evaluation_row(scores: list[float]) -> dict[str, float]:
         rows.EVALUATION_SCORE_STD: _statistic(np.std, values),
         rows.EVALUATION_GAMES: len(scores),
     }
+
+
+def _human_normalized(env_id: str, score: float) -> float:
+    try:
+        return human_normalized(env_id, score)
+    except KeyError:
+        return math.nan
 
 
 def _items(value: Any) -> list[float]:

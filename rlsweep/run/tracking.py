@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from mlflow.exceptions import MlflowException
@@ -68,6 +70,10 @@ def mlflow_tracker(
             manifest.mlflow["parent_run_id"] = run_id
         manifest.write(layout)
 
+    def describe(values: Mapping[str, Any], seed: int) -> TrackedTrial:
+        trial = plan.trial(dict(values), seed)
+        return _tracked(trial, manifest.trial(trial.id).mlflow_run_id)
+
     return MLflowTracker(
         TrackedSweep(
             name=plan.sweep.name,
@@ -78,9 +84,7 @@ def mlflow_tracker(
                 "rlsweep.description": plan.sweep.description,
             }
             | {f"rlsweep.version.{name}": number for name, number in manifest.versions.items()},
-            trials={
-                trial.id: _tracked(trial, manifest.trial(trial.id).mlflow_run_id) for trial in plan.trials
-            },
+            describe=describe,
             parent_run_id=manifest.mlflow.get("parent_run_id", ""),
             superseded_run_ids=tuple(superseded),
         ),

@@ -6,8 +6,10 @@ its AlgorithmConfig.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,17 +19,19 @@ from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODUL
 from ray.tune import PlacementGroupFactory, Trainable
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from rlsweep.plan import Plan, PlannedTrial
+from rlsweep.plan import Plan
 from rlsweep.rl.algorithms import build_config
 from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
 from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.learners import enforce_hyperparameters
 from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
-from rlsweep.run.rows import Progress, evaluation_row, result_row, update
+from rlsweep.run.rows import Progress, evaluation_row, note_reached, result_row, update
+from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
 from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, verify, write_manifest
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import TRIAL_ID
+from rlsweep.store.manifest import TRIAL
 
 EVALUATION_SEED = 1_000_003
 """Added to the trial's seed: evaluation games are not the training games."""
@@ -41,21 +45,22 @@ class Trial(Trainable):
     _row: dict[str, Any]
     _next_checkpoint: int
     _next_evaluation: int
+    _lineage: dict[str, Any] | None
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """The placement group that RLlib asks for with this trial's AlgorithmConfig."""
-        trial = cls.plan.trial(config[TRIAL_ID])
+        trial = cls.plan.trial(**config[TRIAL])
         algorithm_config = build_config(trial.sweep, trial.seed, trial.resources)
         return algorithm_config.algo_class.default_resource_request(algorithm_config)
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._start(self.plan.trial(config[TRIAL_ID]))
+        self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process; Tune calls it where actors are reused."""
         self._algorithm.stop()
-        self._start(self.plan.trial(new_config[TRIAL_ID]))
+        self._start(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -63,25 +68,34 @@ class Trial(Trainable):
         before, started = self._progress.env_steps, time.perf_counter()
         result = self._algorithm.train()
         seconds = time.perf_counter() - started
-        update(self._progress, result, seconds)
-        sweep = self._trial.sweep
-        done = self._is_done()
-        if sweep.evaluation and (done or self._progress.env_steps >= self._next_evaluation):
-            self._next_evaluation = self._progress.env_steps + sweep.evaluation.every
+        sweep, progress = self._trial.sweep, self._progress
+        update(progress, result, seconds, self._parallel_games)
+        note_reached(progress, sweep.objective, self._parallel_games)
+        has_diverged = progress.nan_rows >= sweep.failures.nan_rows
+        reached_stop = is_done(sweep.stop, progress)
+        if sweep.evaluation and (reached_stop or progress.env_steps >= self._next_evaluation):
+            self._next_evaluation = progress.env_steps + sweep.evaluation.every
             self._evaluate(sweep.evaluation.games, sweep.evaluation.greedy)
         self._row = result_row(
-            sweep.algorithm,
-            self._progress,
+            sweep,
+            progress,
             result,
             parallel_games=self._parallel_games,
-            frames_per_env_step=sweep.env.frames_per_env_step,
-            new_env_steps=self._progress.env_steps - before,
+            new_env_steps=progress.env_steps - before,
             seconds=seconds,
         )
-        due = self._progress.env_steps >= self._next_checkpoint
+        due = progress.env_steps >= self._next_checkpoint
         if due:
-            self._next_checkpoint = self._progress.env_steps + sweep.checkpoints.every
-        return {**self._row, DONE: done, rows.REACHED_STOP: done, SHOULD_CHECKPOINT: due}
+            self._next_checkpoint = progress.env_steps + sweep.checkpoints.every
+        lineage, self._lineage = self._lineage, None
+        return {
+            **self._row,
+            DONE: reached_stop or has_diverged,
+            rows.REACHED_STOP: reached_stop,
+            rows.HAS_DIVERGED: has_diverged,
+            rows.LINEAGE: lineage,
+            SHOULD_CHECKPOINT: due,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         folder = Path(checkpoint_dir)
@@ -92,7 +106,7 @@ class Trial(Trainable):
         write_manifest(folder, self._row)
 
     def load_checkpoint(self, checkpoint: str | None) -> None:
-        """Go on from a checkpoint folder.
+        """Go on from a checkpoint folder, its own or (PBT) another trial's, with this trial's hyperparameters.
 
         Raises:
             RunError: the folder is not whole.
@@ -102,41 +116,46 @@ class Trial(Trainable):
         folder = Path(checkpoint)
         verify(folder)
         self._algorithm.restore_from_path(str(folder / ALGORITHM))
-        self._progress = Progress.from_json(json.loads((folder / PROGRESS).read_text("utf-8")))
+        saved = json.loads((folder / PROGRESS).read_text("utf-8"))
+        donor = saved.pop("trial")
+        self._progress = Progress.from_json(saved)
+        env_steps = self._progress.env_steps
+        self._algorithm.learner_group.foreach_learner(
+            functools.partial(enforce_hyperparameters, env_steps=env_steps)
+        )
+        if donor != self._trial.id:
+            values = self._trial.values
+            self._lineage = {"donor": donor, "donor_env_steps": env_steps, "values": values}
         self._plan_next_steps()
 
     def cleanup(self) -> None:
         self._algorithm.stop()
 
-    def _start(self, trial: PlannedTrial) -> None:
-        self._trial = trial
+    def _start(self, config: dict[str, Any]) -> None:
+        planned = self.plan.trial(**config[TRIAL])
+        # PBT copies a donor's configuration: a trial is who Tune says it is.
+        trial = self._trial = replace(planned, id=self.trial_name) if self._trial_info else planned
         resources = trial.resources
         torch.set_num_threads(resources.cpus_for_main_process)
         self._parallel_games = resources.envs_per_env_runner * max(1, resources.env_runners)
         self._progress = Progress()
         self._row = {}
+        self._lineage = None
         self._plan_next_steps()
-        config = build_config(trial.sweep, trial.seed, resources)
+        algorithm_config = build_config(trial.sweep, trial.seed, resources)
         # Without the storage of this trial the inner Trainable would leave a folder in ~/ray_results.
-        self._algorithm: Algorithm = config.algo_class(config=config, storage=self._storage)
+        self._algorithm: Algorithm = algorithm_config.algo_class(
+            config=algorithm_config, storage=self._storage
+        )
 
     def _plan_next_steps(self) -> None:
         sweep, env_steps = self._trial.sweep, self._progress.env_steps
         self._next_checkpoint = env_steps + sweep.checkpoints.every
         self._next_evaluation = env_steps + (sweep.evaluation.every if sweep.evaluation else 0)
 
-    def _is_done(self) -> bool:
-        stop, progress = self._trial.sweep.stop, self._progress
-        if progress.env_steps >= stop.env_steps:
-            return True
-        if stop.time is not None and progress.seconds >= stop.time:
-            return True
-        scores = progress.window_scores
-        window_is_full = len(scores) == scores.maxlen
-        return stop.score is not None and window_is_full and sum(scores) / len(scores) >= stop.score
-
     def _evaluate(self, games: int, greedy: bool) -> None:
         """Play whole games with the policy as it would be exported now."""
+        started = time.perf_counter()
         folder = Path(self.logdir) / "evaluated_policy"
         self._save_policy(folder)
         bundle = load_bundle(folder)
@@ -151,6 +170,7 @@ class Trial(Trainable):
         finally:
             environment.close()
         self._progress.evaluation = evaluation_row([game.score for game in played])
+        self._progress.wall_seconds += time.perf_counter() - started
 
     def _save_policy(self, folder: Path) -> None:
         state = self._algorithm.learner_group.get_state(

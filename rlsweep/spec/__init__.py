@@ -1,42 +1,49 @@
 """YAML -> Sweep: frozen, checked objects. Needs neither ray nor torch."""
 
 from rlsweep.spec.env import EnvSpec
-from rlsweep.spec.load import LoadedSpec, load
+from rlsweep.spec.load import LoadedSpec, load, load_all_profiles
 from rlsweep.spec.network import CnnSpec, ImpalaResnetSpec, MlpSpec, NatureCnnSpec, NetworkSpec
 from rlsweep.spec.parameters import Distribution
-from rlsweep.spec.sweep import (
-    Algorithm,
+from rlsweep.spec.scheduling import (
     AshaSpec,
-    CheckpointSpec,
-    EvaluationSpec,
+    BudgetSpec,
     FifoSpec,
-    ObjectiveSpec,
-    ResourceSpec,
-    SearchSpec,
+    HyperbandSpec,
+    MedianSpec,
+    Pb2Spec,
+    PbtSpec,
     StopSpec,
-    Sweep,
 )
+from rlsweep.spec.search import ConfirmSpec, ObjectiveSpec, SearchSpec
+from rlsweep.spec.sweep import Algorithm, CheckpointSpec, EvaluationSpec, ResourceSpec, Sweep
 from rlsweep.spec.values import with_values
 
 __all__ = [
     "Algorithm",
     "AshaSpec",
+    "BudgetSpec",
     "CheckpointSpec",
     "CnnSpec",
+    "ConfirmSpec",
     "Distribution",
     "EnvSpec",
     "EvaluationSpec",
     "FifoSpec",
+    "HyperbandSpec",
     "ImpalaResnetSpec",
     "LoadedSpec",
+    "MedianSpec",
     "MlpSpec",
     "NatureCnnSpec",
     "NetworkSpec",
     "ObjectiveSpec",
+    "Pb2Spec",
+    "PbtSpec",
     "ResourceSpec",
     "SearchSpec",
     "StopSpec",
     "Sweep",
     "load",
+    "load_all_profiles",
     "with_values",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -133,31 +133,7 @@ class EnvSpec(SpecModel):
     @field_validator("id")
     @classmethod
     def _known(cls, env_id: str) -> str:
-        import ale_py
-        import gymnasium
-
-        env_id = env_id.removeprefix("ale_py:")
-        if ":" in env_id:  # Gymnasium's own `module:id`: known only once the module is imported
-            return env_id
-        gymnasium.register_envs(ale_py)
-        games = [known for known in gymnasium.registry if known.startswith(ALE_PREFIX)]
-        if env_id in games:
-            return env_id
-        spec = gymnasium.registry.get(env_id)
-        if spec is not None and "ale_py" not in str(spec.entry_point):
-            return env_id
-        if spec is not None:  # BreakoutNoFrameskip-v4 and its kin bake preprocessing into the id
-            guess = nearest(f"ALE/{env_id.split('-')[0].removesuffix('NoFrameskip')}-v5", games)
-            raise ValueError(f"{env_id!r} is an old id of an ALE game; did you mean {guess!r}?")
-        others = [
-            name for name, known in gymnasium.registry.items() if "ale_py" not in str(known.entry_point)
-        ]
-        is_game = env_id.startswith(ALE_PREFIX)
-        guess = nearest(env_id if is_game else f"{ALE_PREFIX}{env_id}", games)
-        guess = guess if is_game else nearest(env_id, [*others, guess.removeprefix(ALE_PREFIX)])
-        guess = f"{ALE_PREFIX}{guess}" if f"{ALE_PREFIX}{guess}" in games else guess
-        hint = f"; did you mean {guess!r}?" if guess else ""
-        raise ValueError(f"no game or environment {env_id!r}; allowed: any Gymnasium id{hint}")
+        return _known_id(env_id)
 
     @model_validator(mode="after")
     def _atari_settings_only_for_atari(self) -> EnvSpec:
@@ -171,3 +147,30 @@ class EnvSpec(SpecModel):
         if self.stacks_by_connector and not self.atari.grayscale:
             raise ValueError("frame_stack_by: connector stacks grayscale frames only")
         return self
+
+
+@cache
+def _known_id(env_id: str) -> str:
+    import ale_py
+    import gymnasium
+
+    env_id = env_id.removeprefix("ale_py:")
+    if ":" in env_id:  # Gymnasium's own `module:id`: known only once the module is imported
+        return env_id
+    gymnasium.register_envs(ale_py)
+    games = [known for known in gymnasium.registry if known.startswith(ALE_PREFIX)]
+    if env_id in games:
+        return env_id
+    spec = gymnasium.registry.get(env_id)
+    if spec is not None and "ale_py" not in str(spec.entry_point):
+        return env_id
+    if spec is not None:  # BreakoutNoFrameskip-v4 and its kin bake preprocessing into the id
+        guess = nearest(f"ALE/{env_id.split('-')[0].removesuffix('NoFrameskip')}-v5", games)
+        raise ValueError(f"{env_id!r} is an old id of an ALE game; did you mean {guess!r}?")
+    others = [name for name, known in gymnasium.registry.items() if "ale_py" not in str(known.entry_point)]
+    is_game = env_id.startswith(ALE_PREFIX)
+    guess = nearest(env_id if is_game else f"{ALE_PREFIX}{env_id}", games)
+    guess = guess if is_game else nearest(env_id, [*others, guess.removeprefix(ALE_PREFIX)])
+    guess = f"{ALE_PREFIX}{guess}" if f"{ALE_PREFIX}{guess}" in games else guess
+    hint = f"; did you mean {guess!r}?" if guess else ""
+    raise ValueError(f"no game or environment {env_id!r}; allowed: any Gymnasium id{hint}")

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import ValidationError
-
 from rlsweep.errors import Issue, Location, SpecError, nearest
-from rlsweep.spec.check import hyperparameter_issues, parameter_issues, validation_issues
+from rlsweep.spec.merge import below, overlay
 from rlsweep.spec.parameters import Distribution
-from rlsweep.spec.source import Document, KeyPath, parse_file, parse_text
+from rlsweep.spec.source import Document, parse_file, parse_text
 from rlsweep.spec.sweep import Sweep
+from rlsweep.spec.validate import key_path, validate
 
 SWEEPS_DIR = Path("sweeps")
 SEARCH_SPACES_DIR = Path("search_spaces")
+
+_SPACE_KEYS = ("description", "source", "parameters")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class LoadedSpec:
 
     def location(self, dotted: str) -> Location:
         """Where the key `a.b.c` was written, or the nearest section round it."""
-        return self.document.location(tuple(dotted.split(".")) if dotted else ())
+        return self.document.location(key_path(dotted))
 
 
 def load(
@@ -56,26 +57,53 @@ def load(
     Raises:
         SpecError: with every issue found, each with file, line and column.
     """
-    document = _read_with_parents(find_spec(spec, root), ())
-    profiles = _apply_profile(document, profile)
+    assembly = _Assembly(root)
+    document = assembly.read_with_parents(find_spec(spec, root), ())
+    profiles = assembly.apply_profile(document, profile)
     for override in overrides:
-        _overlay(document, _parse_override(override))
-    _merge_search_spaces(document, root)
-    return LoadedSpec(validate(document), document, profiles)
+        assembly.apply_override(document, override)
+    assembly.merge_search_spaces(document)
+    sweep, issues = validate(document)
+    if assembly.issues:  # a key that is missing may stand in what could not be read
+        issues = [issue for issue in issues if not issue.message.endswith("is missing")]
+    issues = assembly.issues + issues
+    if issues or sweep is None:
+        raise SpecError(_in_order(issues))
+    return LoadedSpec(sweep, document, profiles)
 
 
-def validate(document: Document) -> Sweep:
-    """Check merged data against the models and the checks that reach across sections."""
-    issues = hyperparameter_issues(document)
+def load_all_profiles(spec: str | Path, overrides: Sequence[str] = (), root: Path = Path()) -> LoadedSpec:
+    """Load a spec without a profile and with each of its profiles, to check them all.
+
+    Returns:
+        The spec without a profile.
+
+    Raises:
+        SpecError: with the issues of all of them, each once.
+    """
+    issues: list[Issue] = []
     try:
-        sweep = Sweep.model_validate(document.data)
-    except ValidationError as error:
-        issues = validation_issues(error, document) + issues
-    else:
-        issues = issues or parameter_issues(sweep, document)
-    if issues:
-        raise SpecError(sorted(issues, key=lambda issue: (issue.location.source, issue.location.line)))
-    return sweep
+        plain: LoadedSpec | None = load(spec, overrides=overrides, root=root)
+    except SpecError as error:
+        plain, issues = None, list(error.issues)
+    for profile in plain.profiles if plain else _profile_names(spec, root):
+        try:
+            load(spec, profile=profile, overrides=overrides, root=root)
+        except SpecError as error:
+            issues += error.issues
+    if issues or plain is None:
+        raise SpecError(_in_order(issues))
+    return plain
+
+
+def _profile_names(spec: str | Path, root: Path) -> list[str]:
+    """The profiles of a spec that has mistakes; none where it cannot be read."""
+    try:
+        document = _Assembly(root).read_with_parents(find_spec(spec, root), ())
+    except SpecError:
+        return []
+    profiles = document.data.get("profiles")
+    return [str(name) for name in profiles] if isinstance(profiles, dict) else []
 
 
 def find_spec(spec: str | Path, root: Path = Path()) -> Path:
@@ -86,58 +114,122 @@ def find_spec(spec: str | Path, root: Path = Path()) -> Path:
     """
     candidates = [Path(spec), root / SWEEPS_DIR / spec, root / SWEEPS_DIR / f"{spec}.yaml"]
     for candidate in candidates:
-        with contextlib.suppress(OSError):  # a name too long for the file system, for one
+        with contextlib.suppress(OSError, ValueError):  # a name too long for the file system, or with a NUL
             if candidate.is_file():
                 return candidate
     known = sorted(path.name for path in (root / SWEEPS_DIR).glob("*.yaml"))
-    raise SpecError(
-        [
-            Issue(
-                Location(str(spec)),
-                f"no such spec, neither as a path nor in {SWEEPS_DIR}/",
-                ", ".join(known),
-                nearest(str(spec), known),
-            )
-        ]
-    )
+    message = f"no such spec, neither as a path nor in {SWEEPS_DIR}/"
+    raise SpecError([Issue(Location(str(spec)), message, ", ".join(known), nearest(str(spec), known))])
 
 
-def _read_with_parents(path: Path, children: tuple[Path, ...]) -> Document:
-    document = parse_file(path)
-    parent = document.data.pop("extends", None)
-    if parent is None:
+class _Assembly:
+    """Puts a document together from its parts; a part that cannot be is an issue, the rest goes on."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.issues: list[Issue] = []
+
+    def read_with_parents(self, path: Path, children: tuple[Path, ...]) -> Document:
+        """A spec over what it extends, and that over what it extends in turn."""
+        document = parse_file(path, self.issues)
+        parent = document.data.pop("extends", None)
+        if parent is None:
+            return document
+        where = document.location(("extends",))
+        try:
+            parent_path = self._parent(parent, path)
+            if parent_path.resolve() in [child.resolve() for child in (*children, path)]:
+                raise ValueError(f"{parent} extends this file in turn: a circle")
+            base = self.read_with_parents(parent_path, (*children, path))
+        except ValueError as error:
+            self.issues.append(Issue(where, str(error)))
+        except SpecError as error:
+            self.issues += error.issues
+        else:
+            overlay(base, document)
+            return base
         return document
-    where = document.locations[("extends",)]
-    if not isinstance(parent, str):
-        raise SpecError([Issue(where, "extends names one file", "extends: base/atari_ppo.yaml")])
-    parent_path = path.parent / parent
-    if parent_path.resolve() in [child.resolve() for child in (*children, path)]:
-        raise SpecError([Issue(where, f"{parent} extends this file in turn: a circle")])
-    if not parent_path.is_file():
-        siblings = sorted(str(p.relative_to(path.parent)) for p in path.parent.glob("**/*.yaml"))
-        raise SpecError([Issue(where, f"extends {parent!r}: no such file", "", nearest(parent, siblings))])
-    base = _read_with_parents(parent_path, (*children, path))
-    _overlay(base, document)
-    return base
 
+    def _parent(self, parent: Any, path: Path) -> Path:
+        """The file that `extends` names, beside this one or in sweeps/."""
+        if not isinstance(parent, str):
+            raise ValueError("extends names one file, for example extends: base/atari_ppo.yaml")
+        _check_inside(parent, "extends")
+        folders = [path.parent, self._root / SWEEPS_DIR]
+        for folder in folders:
+            with contextlib.suppress(OSError, ValueError):
+                if (folder / parent).is_file():
+                    return folder / parent
+        known = sorted({str(found.relative_to(f)) for f in folders for found in f.glob("**/*.yaml")})
+        near = nearest(parent, known)
+        raise ValueError(f"extends {parent!r}: no such file" + (f"; did you mean {near!r}?" if near else ""))
 
-def _apply_profile(document: Document, name: str | None) -> tuple[str, ...]:
-    """Lay the named profile over the document; returns the names of all."""
-    profiles = document.data.pop("profiles", None) or {}
-    where = document.location(("profiles",))
-    if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
-        raise SpecError([Issue(where, "profiles maps names to partial specs")])
-    if name is None:
+    def apply_profile(self, document: Document, name: str | None) -> tuple[str, ...]:
+        """Lay the named profile over the document; returns the names of all."""
+        profiles = document.data.get("profiles", {})
+        where = document.location(("profiles",))
+        if not isinstance(profiles, dict) or not all(isinstance(p, dict) for p in profiles.values()):
+            self.issues.append(Issue(where, "profiles maps names to partial specs"))
+            profiles = {}
+        chosen = below(document, ("profiles", name)) if name in profiles and name is not None else None
+        document.data.pop("profiles", None)
+        if chosen is not None:
+            overlay(document, chosen)
+        elif name is not None:
+            allowed = ", ".join(profiles) or "this spec has no profiles"
+            self.issues.append(Issue(where, f"no profile {name!r}", allowed, nearest(name, profiles)))
         return tuple(profiles)
-    if name not in profiles:
-        allowed = ", ".join(profiles) or "this spec has no profiles"
-        raise SpecError([Issue(where, f"no profile {name!r}", allowed, nearest(name, profiles))])
-    prefix: KeyPath = ("profiles", name)
-    locations = {
-        path[2:]: place for path, place in document.locations.items() if path[:2] == prefix and path[2:]
-    }
-    _overlay(document, Document(profiles[name], locations))
-    return tuple(profiles)
+
+    def apply_override(self, document: Document, override: str) -> None:
+        """Lay `a.b=value` over the document."""
+        try:
+            overlay(document, _parse_override(override))
+        except SpecError as error:
+            self.issues += error.issues
+
+    def merge_search_spaces(self, document: Document) -> None:
+        """Lay the spec's own parameters over those of the search spaces that it names, the last one uppermost."""
+        search = document.data.get("search")
+        if not isinstance(search, dict) or not search.get("space"):
+            return
+        names = search["space"] if isinstance(search["space"], list) else [search["space"]]
+        merged = Document({}, {})
+        for index, name in enumerate(names):
+            where = document.location(("search", "space", index))
+            try:
+                overlay(merged, self._search_space(str(name), where))
+            except SpecError as error:
+                self.issues += error.issues
+        overlay(merged, Document({"search": search}, {}))
+        document.data["search"] = merged.data["search"]
+        document.locations = merged.locations | document.locations
+
+    def _search_space(self, name: str, where: Location) -> Document:
+        folder = self._root / SEARCH_SPACES_DIR
+        path = folder / f"{name}.yaml"
+        try:
+            _check_inside(name, "search.space")
+            if not path.is_file():
+                known = sorted(found.stem for found in folder.glob("*.yaml"))
+                raise SpecError(
+                    [Issue(where, f"no search space {name!r}", ", ".join(known), nearest(name, known))]
+                )
+        except (OSError, ValueError) as error:
+            raise SpecError([Issue(where, str(error))]) from None
+        space = parse_file(path, self.issues)
+        for key in space.data:
+            if key not in _SPACE_KEYS:
+                message, allowed = f"unknown key {key!r} in a search space", ", ".join(_SPACE_KEYS)
+                self.issues.append(Issue(space.location((key,)), message, allowed, nearest(key, _SPACE_KEYS)))
+        places = {("search", *keys): place for keys, place in space.locations.items() if keys}
+        return Document({"search": {"parameters": space.data.get("parameters", {})}}, places)
+
+
+def _check_inside(path: str, key: str) -> None:
+    """A spec reads files of its project only."""
+    parts = PurePath(path)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise ValueError(f"{key} {path!r}: a path without .. below this file's folder or {SWEEPS_DIR}/")
 
 
 def _parse_override(override: str) -> Document:
@@ -155,7 +247,10 @@ def _parse_override(override: str) -> Document:
 
 
 def _parse_value(text: str, where: Location) -> Any:
-    data = parse_text(f"value: {text}", where.source).data
+    try:
+        data = parse_text(f"value: {text}", where.source).data
+    except SpecError as error:
+        raise SpecError([replace(issue, location=where) for issue in error.issues]) from None
     if list(data) != ["value"]:
         raise SpecError([Issue(where, "more than one value", "--set once for each")])
     return data["value"]
@@ -170,74 +265,9 @@ def _swept_path_joined(keys: list[str]) -> list[str]:
     return [*keys[:2], ".".join(path), *(keys[-1:] if is_field else [])]
 
 
-def _merge_search_spaces(document: Document, root: Path) -> None:
-    search = document.data.get("search")
-    if not isinstance(search, dict) or not search.get("space"):
-        return
-    names = search["space"] if isinstance(search["space"], list) else [search["space"]]
-    where = document.location(("search", "space"))
-    merged = Document({}, {})
-    for name in names:
-        path = root / SEARCH_SPACES_DIR / f"{name}.yaml"
-        if not path.is_file():
-            known = sorted(p.stem for p in (root / SEARCH_SPACES_DIR).glob("*.yaml"))
-            raise SpecError(
-                [Issue(where, f"no search space {name!r}", ", ".join(known), nearest(str(name), known))]
-            )
-        space = parse_file(path)
-        _check_search_space(space)
-        prefix: KeyPath = ("search", "parameters")
-        _overlay(
-            merged,
-            Document(
-                {"search": {"parameters": space.data.get("parameters", {})}},
-                {("search", *path): place for path, place in space.locations.items() if path}
-                | {prefix: space.location(("parameters",))},
-            ),
-        )
-    _overlay(merged, Document({"search": search}, {}))
-    document.data["search"] = merged.data["search"]
-    document.locations = merged.locations | document.locations
-
-
-def _check_search_space(space: Document) -> None:
-    allowed = ("description", "source", "parameters")
-    unknown = [key for key in space.data if key not in allowed]
-    if unknown:
-        raise SpecError(
-            [
-                Issue(
-                    space.location((key,)),
-                    f"unknown key {key!r} in a search space",
-                    ", ".join(allowed),
-                    nearest(key, allowed),
-                )
-                for key in unknown
-            ]
-        )
-
-
-def _overlay(base: Document, over: Document) -> None:
-    """Lay `over` on `base`: mappings merge key by key, everything else is replaced.
-
-    A range of `search.parameters` and a section that names its kind (`network: {name: …}`,
-    `scheduler: {type: …}`) are replaced whole when the kind changes: half of one and half of another
-    would mean neither.
-    """
-    base.data = _merge(base.data, over.data, ())
-    base.locations = base.locations | over.locations
-
-
-def _merge(base: Any, over: Any, path: KeyPath) -> Any:
-    if not (isinstance(base, dict) and isinstance(over, dict)) or _is_replaced(base, over, path):
-        return over
-    merged = dict(base)
-    for key, value in over.items():
-        merged[key] = _merge(base[key], value, (*path, key)) if key in base else value
-    return merged
-
-
-def _is_replaced(base: dict[str, Any], over: dict[str, Any], path: KeyPath) -> bool:
-    if len(path) == 3 and path[:2] == ("search", "parameters"):
-        return True
-    return any(kind in over and over[kind] != base.get(kind) for kind in ("name", "type") if path)
+def _in_order(issues: list[Issue]) -> list[Issue]:
+    """Each once, in the order of the files."""
+    unique = list({str(issue): issue for issue in issues}.values())
+    return sorted(
+        unique, key=lambda issue: (issue.location.source, issue.location.line, issue.location.column)
+    )

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from rlsweep.spec.model import SpecModel
 
-DistributionName = Literal["constant", "categorical", "uniform", "log_uniform", "int_uniform"]
+DistributionName = Literal[
+    "constant",
+    "categorical",
+    "uniform",
+    "log_uniform",
+    "int_uniform",
+    "log_int_uniform",
+    "normal",
+    "log_normal",
+]
+
+_FITTING: dict[str, tuple[DistributionName, ...]] = {
+    "value": ("constant",),
+    "values": ("categorical",),
+    "min and max": ("uniform", "log_uniform", "int_uniform", "log_int_uniform"),
+    "mu and sigma": ("normal", "log_normal"),
+}
+"""What is written -> the distributions that it can mean; the first one where none is named."""
+
+INTEGER_KINDS = ("int_uniform", "log_int_uniform")
+_LOG_KINDS = ("log_uniform", "log_int_uniform")
+_MOST_GRID_VALUES = 10_000
 
 
 class Distribution(SpecModel):
@@ -18,39 +39,59 @@ class Distribution(SpecModel):
     Attributes:
         value: one constant.
         values: choices, each as likely as the next. A choice may be a list or a mapping.
-        min, max: real bounds, both inclusive for whole numbers; never exponents.
+        min, max: real bounds, both inclusive; never exponents. Beside `mu` and `sigma` they cut the tails
+            off.
+        mu, sigma: mean and standard deviation; for log_normal of the natural logarithm.
+        step: drawn values are `min` plus a multiple of it (`uniform`, `int_uniform`), or a multiple of it
+            (all others).
         distribution: inferred as W&B does: `value` constant, `values` categorical, whole bounds
-            `int_uniform`, other bounds `uniform`.
+            `int_uniform`, other bounds `uniform`, `mu` with `sigma` normal.
+        when: other paths -> the value (or list of values) that they must have for this one to exist.
+        zip: path of another parameter with as many `values`; the two move together.
     """
 
     value: Any = None
-    values: list[Any] | None = Field(default=None, min_length=1)
+    values: list[Any] | None = Field(default=None, min_length=1, max_length=10_000)
     min: int | float | None = None
     max: int | float | None = None
+    mu: float | None = None
+    sigma: float | None = Field(default=None, gt=0)
+    step: int | float | None = Field(default=None, gt=0)
     distribution: DistributionName | None = None
+    when: dict[str, Any] = Field(default_factory=dict)
+    zip: str | None = None
 
     @model_validator(mode="after")
-    def _one_shape(self) -> Distribution:
-        shapes = [
-            "value" in self.model_fields_set,
-            self.values is not None,
-            self.min is not None or self.max is not None,
-        ]
-        if sum(shapes) != 1:
-            raise ValueError("write exactly one of: `value`, `values`, or `min` with `max`")
-        if shapes[2]:
-            self._check_bounds()
-        self._check_distinct()
-        allowed = {
-            0: {"constant"},
-            1: {"categorical"},
-            2: {"uniform", "log_uniform", "int_uniform"},
-        }[shapes.index(True)]
-        if self.distribution is not None and self.distribution not in allowed:
+    def _one_shape(self) -> Self:
+        shape = self._shape()
+        fitting = _FITTING[shape]
+        if self.distribution is not None and self.distribution not in fitting:
             raise ValueError(
-                f"distribution {self.distribution!r} does not fit; here: {', '.join(sorted(allowed))}"
+                f"distribution {self.distribution!r} does not go with {shape}; here: {', '.join(fitting)}"
             )
+        if shape in ("value", "values"):
+            if self.step is not None:
+                raise ValueError("`step` goes with a range, not with listed values")
+            self._check_distinct()
+        else:
+            self._check_bounds()
+        if self.zip is not None and (shape != "values" or self.when):
+            raise ValueError("`zip` goes with `values` alone; `when` stands at the parameter it moves with")
         return self
+
+    def _shape(self) -> str:
+        has_bounds = self.min is not None or self.max is not None
+        has_moments = self.mu is not None or self.sigma is not None
+        shapes = [
+            *(["value"] if "value" in self.model_fields_set else []),
+            *(["values"] if self.values is not None else []),
+            *(["mu and sigma"] if has_moments else ["min and max"] if has_bounds else []),
+        ]
+        if len(shapes) != 1:
+            raise ValueError(
+                "write exactly one of: `value`, `values`, `min` with `max`, or `mu` with `sigma`"
+            )
+        return shapes[0]
 
     def _check_distinct(self) -> None:
         seen: list[Any] = []
@@ -60,15 +101,21 @@ class Distribution(SpecModel):
             seen.append(value)
 
     def _check_bounds(self) -> None:
-        low, high = self.min, self.max
-        if low is None or high is None:
+        if (self.mu is None) != (self.sigma is None):
+            raise ValueError("`mu` and `sigma` go together")
+        if (self.min is None) != (self.max is None) and self.mu is None:
             raise ValueError("`min` and `max` go together")
-        if not (math.isfinite(low) and math.isfinite(high)) or low >= high:
-            raise ValueError(f"min {low} must be a finite number below max {high}")
-        if self.distribution == "log_uniform" and low <= 0:
-            raise ValueError(f"log_uniform needs min above 0, not {low}")
-        if self.distribution == "int_uniform" and not (float(low).is_integer() and float(high).is_integer()):
-            raise ValueError(f"int_uniform needs whole bounds, not {low} and {high}")
+        low, high = self.min, self.max
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"min {low} must be below max {high}")
+        if self.kind in (*_LOG_KINDS, "log_normal") and low is not None and low <= 0:
+            raise ValueError(f"{self.kind} needs min above 0, not {low}")
+        if self.kind in INTEGER_KINDS:
+            for name, bound in (("min", low), ("max", high), ("step", self.step)):
+                if bound is not None and not float(bound).is_integer():
+                    raise ValueError(f"{self.kind} needs a whole {name}, not {bound}")
+        if self.step is not None and low is not None and high is not None and self.step > high - low:
+            raise ValueError(f"step {self.step} is larger than the range from {low} to {high}")
 
     @property
     def kind(self) -> DistributionName:
@@ -77,23 +124,45 @@ class Distribution(SpecModel):
             return self.distribution
         if self.values is not None:
             return "categorical"
+        if self.mu is not None:
+            return "normal"
         if self.min is None:
             return "constant"
         whole = isinstance(self.min, int) and isinstance(self.max, int)
-        return "int_uniform" if whole else "uniform"
+        return "int_uniform" if whole and isinstance(self.step or 0, int) else "uniform"
 
     @property
     def choices(self) -> list[Any] | None:
-        """All values in order where they can be listed, None for a range."""
+        """All values in order where they can be listed, None for a range.
+
+        Whole numbers and steps between bounds can be listed.
+        """
         if self.kind == "constant":
             return [self.value]
-        if self.kind == "categorical":
-            return list(self.values or [])
-        return None
+        if self.values is not None:
+            return list(self.values)
+        if self.min is None or self.max is None or self.kind not in ("uniform", "int_uniform"):
+            return None
+        step = self.step or (1 if self.kind == "int_uniform" else 0)
+        count = math.floor((self.max - self.min) / step + 1e-9) + 1 if step else math.inf
+        if count > _MOST_GRID_VALUES:
+            return None
+        values = [self.min + index * step for index in range(int(count))]
+        return [int(value) if self.kind == "int_uniform" else round(value, 12) for value in values]
 
     @property
     def examples(self) -> list[Any]:
-        """Values that the distribution can give, to check that the spec takes them."""
-        if self.values is not None or self.min is None:
+        """Values at the ends of what the distribution can give, to check that the spec takes them."""
+        if self.values is not None or self.kind == "constant":
             return self.choices or []
-        return [self.min, self.max]
+        if self.mu is None:
+            return [self._typed(bound) for bound in (self.min, self.max)]
+        return [self._typed(bound if bound is not None else self._centre) for bound in (self.min, self.max)]
+
+    @property
+    def _centre(self) -> float:
+        mu = self.mu or 0.0
+        return math.exp(min(mu, 700.0)) if self.kind == "log_normal" else mu
+
+    def _typed(self, bound: float | int | None) -> Any:
+        return int(bound or 0) if self.kind in INTEGER_KINDS else bound

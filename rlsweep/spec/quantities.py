@@ -1,16 +1,22 @@
-"""Numbers with units as people write them in a spec: `10M`, `500k`, `8h`, `90s`."""
+"""Numbers with units as people write them in a spec: `10M`, `40M frames`, `500k`, `8h`, `90s`."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
+
+FRAMES_PER_ENV_STEP = "frames_per_env_step"
+"""Key of pydantic's validation context: emulator frames in one env step, by which `frames` are divided."""
 
 _COUNT = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[kKMGB]?)")
 _COUNT_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+_ENV_STEP_UNITS = re.compile(r"(?P<count>.*?)\s*(?P<unit>frames|env_steps|env steps)", re.DOTALL)
 _DURATION = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>s|min|h|d)")
 _DURATION_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_BYTES = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B")
+_BYTE_EXPONENTS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 
 
 def parse_count(value: Any) -> Any:
@@ -28,10 +34,23 @@ def parse_count(value: Any) -> Any:
     match = _COUNT.fullmatch(value.strip())
     if match is None:
         raise ValueError("write a whole number, or one with k, M or G: 20k, 1.5M")
-    count = float(match["number"].replace("_", "")) * _COUNT_UNITS[match["unit"]]
+    count = _number(match) * _COUNT_UNITS[match["unit"]]
     if not count.is_integer():
         raise ValueError(f"{value!r} is not a whole number")
     return int(count)
+
+
+def parse_env_steps(value: Any, frames_per_env_step: int = 1) -> Any:
+    """`"10M"` -> 10_000_000 and `"40M frames"` -> 10_000_000 where a step has 4 frames (rounded up).
+
+    Raises:
+        ValueError: as `parse_count`.
+    """
+    match = _ENV_STEP_UNITS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return parse_count(value)
+    count = parse_count(match["count"])
+    return -(-count // frames_per_env_step) if match["unit"] == "frames" else count
 
 
 def parse_seconds(value: Any) -> Any:
@@ -40,19 +59,76 @@ def parse_seconds(value: Any) -> Any:
     Raises:
         ValueError: the text is no duration.
     """
+    if isinstance(value, bool):
+        raise ValueError("write a duration, not true or false")
     if not isinstance(value, str):
         return value
     match = _DURATION.fullmatch(value.strip())
     if match is None:
         raise ValueError("write a duration with s, min, h or d: 90s, 30min, 8h")
-    return float(match["number"].replace("_", "")) * _DURATION_UNITS[match["unit"]]
+    return _number(match) * _DURATION_UNITS[match["unit"]]
 
 
-EnvSteps = Annotated[int, BeforeValidator(parse_count), Field(gt=0, le=10**12)]
-"""A positive number of env steps (agent decisions), `10M` allowed."""
+def parse_bytes(value: Any) -> Any:
+    """`"500GB"` -> 500_000_000_000, `"2GiB"` -> 2_147_483_648. Numbers are bytes already.
 
-Frames = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
+    Raises:
+        ValueError: the text is no size.
+    """
+    if isinstance(value, bool):
+        raise ValueError("write a size, not true or false")
+    if not isinstance(value, str):
+        return value
+    match = _BYTES.fullmatch(value.strip())
+    if match is None:
+        raise ValueError("write a size with kB, MB, GB or TB (or KiB, MiB, GiB): 500GB")
+    return int(_number(match) * (1024 if match["binary"] else 1000) ** _BYTE_EXPONENTS[match["unit"]])
+
+
+def _number(match: re.Match[str]) -> float:
+    return float(match["number"].replace("_", ""))
+
+
+def _parse_env_steps_field(value: Any, info: ValidationInfo) -> Any:
+    return parse_env_steps(value, (info.context or {}).get(FRAMES_PER_ENV_STEP, 1))
+
+
+_COUNT_PATTERN = r"^\d[\d_]*(\.\d+)?\s*[kKMGB]?"
+
+
+def _written_as(kind: str, pattern: str) -> WithJsonSchema:
+    """How editors are told of a quantity."""
+    return WithJsonSchema({"anyOf": [{"type": kind}, {"type": "string", "pattern": pattern}]})
+
+
+EnvSteps = Annotated[
+    int,
+    BeforeValidator(_parse_env_steps_field),
+    Field(gt=0, le=10**12),
+    _written_as("integer", _COUNT_PATTERN + r"(\s*(frames|env_steps|env steps))?$"),
+]
+"""A positive number of env steps (agent decisions); `10M` and `40M frames` allowed."""
+
+Frames = Annotated[
+    int,
+    BeforeValidator(parse_count),
+    Field(gt=0, le=10**12),
+    _written_as("integer", _COUNT_PATTERN + "$"),
+]
 """A positive number of emulator frames, `108k` allowed."""
 
-Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_seconds),
+    Field(gt=0, le=10**10),
+    _written_as("number", r"^\d[\d_]*(\.\d+)?\s*(s|min|h|d)$"),
+]
 """A positive duration in seconds, `8h` allowed."""
+
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_bytes),
+    Field(gt=0),
+    _written_as("integer", r"^\d[\d_]*(\.\d+)?\s*[kMGT]?i?B$"),
+]
+"""A positive size in bytes, `500GB` allowed."""

@@ -65,27 +65,39 @@ for _name, _pattern in _SCALARS.items():
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in (*_SCALARS, "str", "seq", "map")}
 
 
-def parse_file(path: Path) -> Document:
+def parse_file(path: Path, issues: list[Issue] | None = None) -> Document:
     """Read one YAML file.
+
+    Args:
+        path: of the file.
+        issues: mistakes that leave the rest readable (a key twice, a tag) are added here instead of raised.
 
     Raises:
         SpecError: the file is missing, too large, not UTF-8, not YAML, holds a key twice, or is not a
             mapping.
     """
+    return parse_text(read_text(path), str(path), issues)
+
+
+def read_text(path: Path) -> str:
+    """The text of a spec file.
+
+    Raises:
+        SpecError: the file is missing, too large or not UTF-8.
+    """
     name = str(path)
     try:
-        raw = path.read_bytes()
-        text = raw.decode("utf-8")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise SpecError([Issue(Location(name), f"{size} bytes is no spec", f"at most {MAX_BYTES} bytes")])
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise SpecError([Issue(Location(name), "no such file")]) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SpecError([Issue(Location(name), f"cannot be read as text: {error}")]) from None
-    if len(raw) > MAX_BYTES:
-        raise SpecError([Issue(Location(name), f"{len(raw)} bytes is no spec", f"at most {MAX_BYTES} bytes")])
-    return parse_text(text, name)
 
 
-def parse_text(text: str, name: str) -> Document:
+def parse_text(text: str, name: str, issues: list[Issue] | None = None) -> Document:
     """Parse YAML text; `name` stands for the file in locations. Raises as `parse_file`."""
     loader = None
     try:
@@ -104,8 +116,10 @@ def parse_text(text: str, name: str) -> Document:
     finally:
         if loader is not None:
             loader.dispose()
-    if reader.issues:
+    if reader.issues and issues is None:
         raise SpecError(reader.issues)
+    if issues is not None:
+        issues += reader.issues
     if not isinstance(data, dict):
         raise SpecError(
             [Issue(Location(name, 1, 1), "a spec is a mapping of keys", "for example `name: my_sweep`")]
@@ -128,8 +142,8 @@ class _NodeReader:
         if self._count > MAX_VALUES:
             raise ValueError(f"too many values (more than {MAX_VALUES})")
         if node.tag not in _TAGS:
-            self._issue(node, f"the tag {node.tag!r} is not allowed", "plain YAML values")
-            return None
+            issue = Issue(self._location(node), f"the tag {node.tag!r} is not allowed", "plain YAML values")
+            raise SpecError([issue])
         if isinstance(node, yaml.MappingNode):
             return self._read_mapping(node, path, locations)
         if isinstance(node, yaml.SequenceNode):

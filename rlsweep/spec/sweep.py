@@ -2,106 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
 
 from rlsweep.spec.env import EnvSpec
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.network import NetworkSpec
-from rlsweep.spec.parameters import Distribution
-from rlsweep.spec.quantities import EnvSteps, Seconds
+from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, EnvSteps
+from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
+from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Count, Objectives, ObjectiveSpec, SearchSpec
 
 Algorithm = Literal["ppo", "appo", "impala", "dqn"]
-Count = Annotated[int, Field(ge=0)]
-PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 """What numpy's and torch's generators take."""
-
-MAX_CONFIGURATIONS = 100_000
-MAX_SEEDS = 1_000
 
 
 def _seed_list(value: Any) -> Any:
     is_count = isinstance(value, int) and not isinstance(value, bool)
     return list(range(min(value, MAX_SEEDS + 1))) if is_count else value
-
-
-def _name_list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-class SearchSpec(SpecModel):
-    """`search:`: which configurations are tried.
-
-    Attributes:
-        method: `grid` tries every combination, `random` draws `trials` of them.
-        trials: number of configurations (random only; a grid has as many as it has).
-        seed: of the draws, so that two runs try the same configurations.
-        space: files of search_spaces/ merged under `parameters`.
-        parameters: dotted path into the spec -> range.
-    """
-
-    method: Literal["grid", "random"] = "random"
-    trials: Annotated[int, Field(gt=0, le=MAX_CONFIGURATIONS)] | None = None
-    seed: Count = 0
-    space: Annotated[tuple[str, ...], BeforeValidator(_name_list)] = ()
-    parameters: dict[str, Distribution] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _listable(self) -> SearchSpec:
-        if self.method == "grid":
-            endless = [path for path, range_ in self.parameters.items() if range_.choices is None]
-            if endless:
-                raise ValueError(
-                    f"a grid needs listed values, {', '.join(endless)} is a range; "
-                    "write `values: [...]` or `method: random`"
-                )
-            if self.trials is not None:
-                raise ValueError("a grid tries every combination; `trials` is for `method: random`")
-        elif self.trials is None and self.parameters:
-            raise ValueError(f"`method: {self.method}` needs `trials`, the number of configurations")
-        return self
-
-
-class ObjectiveSpec(SpecModel):
-    """`objective:`: the row key by which configurations are compared. `goal` has no default."""
-
-    metric: str = "score"
-    goal: Literal["maximize", "minimize"]
-
-
-class FifoSpec(SpecModel):
-    """Every trial runs to its stop."""
-
-    type: Literal["fifo"]
-
-
-class AshaSpec(SpecModel):
-    """Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (ASHA).
-
-    Attributes:
-        grace: env steps that every trial gets (the lowest rung).
-        reduction_factor: the share 1/reduction_factor of each rung goes on (the paper's eta, 4).
-    """
-
-    type: Literal["asha"]
-    grace: EnvSteps
-    reduction_factor: Annotated[float, Field(gt=1)] = 4
-
-
-class StopSpec(SpecModel):
-    """`stop:`: a trial ends when the first of these is reached.
-
-    Attributes:
-        env_steps: agent decisions over all env runners.
-        score: mean score over the window of whole games, once the window is full.
-        time: seconds of training (the row key `seconds`).
-    """
-
-    env_steps: EnvSteps
-    score: float | None = None
-    time: Seconds | None = None
 
 
 class ResourceSpec(SpecModel):
@@ -155,13 +76,23 @@ class CheckpointSpec(SpecModel):
 
 
 class FailureSpec(SpecModel):
-    """`failures:`: a trial that dies starts again from its last checkpoint so many times."""
+    """`failures:`: what happens to a trial that dies or diverges.
+
+    Attributes:
+        max_retries: restarts from the last checkpoint.
+        nan_rows: so many rows in succession with a loss or score that is no number end the trial as
+            diverged.
+    """
 
     max_retries: Count = 0
+    nan_rows: PositiveInt = 3
 
 
 class Sweep(SpecModel):
-    """One sweep, as resolved from its spec, the specs it extends, a profile and `--set`."""
+    """One sweep, as resolved from its spec, the specs it extends, a profile and `--set`.
+
+    Made by `Sweep.parse`, which knows how many frames an env step has.
+    """
 
     version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
@@ -172,15 +103,41 @@ class Sweep(SpecModel):
     network: NetworkSpec
     search: SearchSpec = SearchSpec()
     seeds: Annotated[
-        tuple[Seed, ...], BeforeValidator(_seed_list), Field(min_length=1, max_length=MAX_SEEDS)
+        tuple[Seed, ...],
+        BeforeValidator(_seed_list, json_schema_input_type=int | list[int]),
+        Field(min_length=1, max_length=MAX_SEEDS),
     ] = (0,)
-    objective: ObjectiveSpec
-    scheduler: Annotated[FifoSpec | AshaSpec, Field(discriminator="type")] = FifoSpec(type="fifo")
+    objective: Objectives
+    confirm: ConfirmSpec | None = None
+    scheduler: SchedulerSpec = FifoSpec(type="fifo")
     stop: StopSpec
+    budget: BudgetSpec = BudgetSpec()
     resources: ResourceSpec = ResourceSpec()
     evaluation: EvaluationSpec | None = None
     checkpoints: CheckpointSpec = CheckpointSpec(every=500_000)
     failures: FailureSpec = FailureSpec()
+
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Self:
+        """A sweep from plain data; quantities in frames are divided by the environment's frame skip.
+
+        Raises:
+            pydantic.ValidationError: every value that does not fit.
+        """
+        sweep = cls.model_validate(data, context={FRAMES_PER_ENV_STEP: _frames_per_env_step(data)})
+        sweep._written = dict(data)
+        return sweep
+
+    def as_written(self) -> dict[str, Any]:
+        """A copy of the data that the sweep was parsed from, quantities and all."""
+        return copy.deepcopy(self._written)
+
+    @property
+    def main_objective(self) -> ObjectiveSpec:
+        """The first objective: by it schedulers compare, checkpoints are kept and tables are ordered."""
+        return self.objective[0]
 
     @field_validator("seeds")
     @classmethod
@@ -188,3 +145,10 @@ class Sweep(SpecModel):
         if len(set(seeds)) != len(seeds):
             raise ValueError(f"a seed stands twice in {list(seeds)}")
         return seeds
+
+
+def _frames_per_env_step(data: Mapping[str, Any]) -> int:
+    try:
+        return EnvSpec.model_validate(data.get("env")).frames_per_env_step
+    except ValidationError:
+        return 1  # the environment's own mistakes are reported with the rest

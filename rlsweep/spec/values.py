@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from rlsweep.errors import Issue, Location, SpecError
+from rlsweep.spec.hyperparameters import hyperparameters
 from rlsweep.spec.sweep import Sweep
 
 SWEPT = "search.parameters"
 """Where a swept value is written, as the place of an issue that has no line yet."""
+
+_KIND_PATHS = ("network", "network.name")
+"""A section of another kind has other keys: these are set first, and replace the section."""
 
 
 def with_values(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
@@ -25,13 +31,38 @@ def with_values(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
     """
     if not values:
         return sweep
-    data = sweep.model_dump(exclude_unset=True)
-    for path, value in values.items():
-        *sections, name = path.split(".")
-        place = data
-        for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
-                raise SpecError([Issue(Location(SWEPT), f"{path}: {section!r} holds one value, no keys")])
-        place[name] = value
-    return Sweep.model_validate(data)
+    data = sweep.as_written()
+    for path, value in sorted(values.items(), key=lambda item: item[0] not in _KIND_PATHS):
+        _set(data, path, value)
+    return Sweep.parse(data)
+
+
+def value_at(sweep: Sweep, path: str) -> Any:
+    """The value that a spec has at a dotted path; RLlib's default for a hyperparameter that it leaves out.
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    place: Any = sweep
+    for depth, key in enumerate(keys := path.split(".")):
+        if isinstance(place, Mapping) and key in place:
+            place = place[key]
+        elif isinstance(place, BaseModel) and key in type(place).model_fields:
+            place = getattr(place, key)
+        elif keys[0] == "training" and depth == 1:
+            place = hyperparameters(sweep.algorithm)[key].default
+        else:
+            raise KeyError(path)
+    return place
+
+
+def _set(data: dict[str, Any], path: str, value: Any) -> None:
+    *sections, name = path.split(".")
+    place = data
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise SpecError([Issue(Location(SWEPT), f"{path}: {section!r} holds one value, no keys")])
+    if path in _KIND_PATHS and place.get(name) != value:
+        place.clear() if sections else None
+    place[name] = value

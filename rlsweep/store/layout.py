@@ -23,6 +23,7 @@ class RunLayout:
     PROGRESS_CSV = "progress.csv"
     PARAMS_JSON = "params.json"
     ERROR_TXT = "error.txt"
+    LINEAGE_JSON = "lineage.json"
     CHECKPOINT = re.compile(r"checkpoint_(\d+)")
     CHECKPOINT_MANIFEST = "MANIFEST.json"
     POLICY = "policy"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
+from rlsweep.store.rows import SCORE
 
-FORMAT = 1
+FORMAT = 2
 
 PENDING = "pending"
 RUNNING = "running"
@@ -20,11 +23,22 @@ FINISHED = "finished"
 STOPPED = "stopped"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
-"""How a trial stands: `stopped` is by the scheduler, before its own stop was reached; `interrupted` by the
-user, or by whatever ended the driver."""
+DIVERGED = "diverged"
+"""How a trial stands: `stopped` is by the scheduler, before its own stop was reached; `diverged` by itself,
+when its loss or score was no number any more; `interrupted` by the user, by a spent budget, or by whatever
+ended the driver."""
 
-TRIAL_ID = "trial"
-"""The one key of a trial's Tune configuration; everything else stands in the plan."""
+ENDED = (FINISHED, STOPPED, DIVERGED)
+"""Trials in these states are not run again."""
+
+SEARCH = "search"
+CONFIRM = "confirm"
+"""What a trial is for: finding the best configuration, or confirming it with seeds that the search has not
+seen."""
+
+TRIAL = "trial"
+"""The one key of a trial's Tune configuration: `{"values": …, "seed": …}`; the rest stands in the plan. PBT
+changes the values, so the trial's identity is its Tune name, which is its id."""
 
 
 @dataclass
@@ -34,7 +48,9 @@ class TrialRecord:
     Attributes:
         id, config_id, values, seed: as planned.
         hash: of everything that the trial's result depends on.
-        status: pending, running, finished, stopped or failed.
+        workload: hash of what decides how fast it trains, to compare throughputs.
+        phase: search or confirm.
+        status: pending, running, finished, stopped, diverged, failed or interrupted.
         mlflow_run_id: its child run; empty before it has one.
     """
 
@@ -43,8 +59,37 @@ class TrialRecord:
     values: dict[str, Any]
     seed: int
     hash: str
+    workload: str = ""
+    phase: str = SEARCH
     status: str = PENDING
     mlflow_run_id: str = ""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What configurations are compared by.
+
+    Attributes:
+        key: row key.
+        goal: maximize or minimize.
+        over_seeds: mean, median, worst or iqm.
+        threshold: the score to reach, of `env_steps_to` and `seconds_to`.
+    """
+
+    key: str
+    goal: Literal["maximize", "minimize"]
+    over_seeds: Literal["mean", "median", "worst", "iqm"] = "mean"
+    threshold: float | None = None
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of it is better."""
+        return self.goal == "maximize"
+
+    @property
+    def on_the_way(self) -> Objective:
+        """What tells good from bad while a trial runs: itself, or the score where it waits for one."""
+        return self if self.threshold is None else Objective(SCORE, "maximize")
 
 
 @dataclass
@@ -56,7 +101,8 @@ class Manifest:
         comparison_hash: of what training depends on beside swept values and seed: trials of two specs with
             the same one can be compared.
         profile: the profile it was run with; empty for none.
-        metric, goal: the objective.
+        objectives: the first one orders tables and names the winner.
+        node: the kind of machine it runs on, as text.
         mlflow: tracking URI and id of the parent run.
     """
 
@@ -65,12 +111,12 @@ class Manifest:
     spec_hash: str
     comparison_hash: str
     profile: str
-    metric: str
-    goal: Literal["maximize", "minimize"]
+    objectives: list[Objective]
     created: str
     git_commit: str
     versions: dict[str, str]
     trials: list[TrialRecord]
+    node: str = ""
     mlflow: dict[str, str] = field(default_factory=dict)
 
     def trial(self, trial_id: str) -> TrialRecord:
@@ -81,10 +127,17 @@ class Manifest:
         """
         return {record.id: record for record in self.trials}[trial_id]
 
+    def add(self, record: TrialRecord) -> TrialRecord:
+        """Append a trial; one of the same id that is there already stays as it is. Returns the one that counts."""
+        known = next((found for found in self.trials if found.id == record.id), None)
+        if known is None:
+            self.trials.append(record)
+        return known or record
+
     def write(self, layout: RunLayout) -> None:
         """Replace `sweep.json`."""
         layout.root.mkdir(parents=True, exist_ok=True)
-        data = {"format": FORMAT} | vars(self) | {"trials": [vars(record) for record in self.trials]}
+        data = {"format": FORMAT} | asdict(self)
         partial = layout.manifest.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as stream:
             json.dump(data, stream, indent=1)
@@ -109,3 +162,8 @@ class Manifest:
             raise RunError(f"no run in {layout.root}: {layout.manifest.name} is missing") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise RunError(f"{layout.manifest} cannot be read: {error}") from None
+
+
+def content_hash(data: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON data, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -5,8 +5,6 @@ A number that is not there yet is NaN, never missing and never null.
 
 from __future__ import annotations
 
-from rlsweep.spec import Algorithm
-
 SCORE = "score"
 """Mean unclipped return of the last SCORE_WINDOW whole games; NaN until a game has ended."""
 
@@ -18,8 +16,23 @@ SCORE_MIN = "score_min"
 SCORE_MAX = "score_max"
 """Over the same games as `score`."""
 
-WINDOW_SCORES = (SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX)
+AUC = "auc"
+"""Mean of `score` over the env steps so far (area under the learning curve divided by its length): sample
+efficiency. Before the first game the curve is as high as its first value; NaN until there is one."""
+
+HUMAN_NORMALIZED = "human_normalized"
+"""`score` where a random player has 0 and a human 1; NaN where the game's human score is not known."""
+
+WINDOW_SCORES = (SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, AUC, HUMAN_NORMALIZED)
 """The keys that `score_valid` speaks of."""
+
+METRIC_ALIASES = {"eval_score": "evaluation/score"}
+"""Short names that an objective may use for a row key."""
+
+ENV_STEPS_TO = "env_steps_to/"
+SECONDS_TO = "seconds_to/"
+"""Env steps and training seconds until a valid `score` reached the number that follows; NaN before. Rows have
+them only where the objective asks for them."""
 
 GAMES = "games"
 """Whole games ended since the trial began."""
@@ -61,11 +74,17 @@ _ACTOR_CRITIC_METRICS = {
     "total_loss": "total_loss",
     "gradient_norm": "gradients_default_optimizer_global_norm",
     "lr": "default_optimizer_learning_rate",
+    "entropy_coeff": "curr_entropy_coeff",
 }
 
-LEARNER_METRICS: dict[Algorithm, dict[str, str]] = {
-    "ppo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss", "vf_explained_var": "vf_explained_var"},
-    "appo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss"},
+LEARNER_METRICS: dict[str, dict[str, str]] = {
+    "ppo": _ACTOR_CRITIC_METRICS
+    | {
+        "mean_kl_loss": "mean_kl_loss",
+        "vf_explained_var": "vf_explained_var",
+        "clip_param": "curr_clip_param",
+    },
+    "appo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss", "clip_param": "curr_clip_param"},
     "impala": _ACTOR_CRITIC_METRICS,
     "dqn": {
         "qf_loss": "qf_loss",
@@ -77,17 +96,22 @@ LEARNER_METRICS: dict[Algorithm, dict[str, str]] = {
 }
 """Row key (without `learner/`) -> RLlib's name, for each algorithm.
 
-RLlib computes the gradient norm only where `grad_clip` is set; elsewhere it is NaN.
+RLlib computes the gradient norm only where `grad_clip` is set, and the clip range is only logged where a
+schedule changes it; elsewhere they are NaN.
 """
+
+LOSSES = ("total_loss", "qf_loss")
+"""RLlib's names of the losses that show whether a learner has diverged."""
 
 TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learner_update_timer"}
 """Row key (without `timers/`) -> RLlib's timer, the mean of its recent calls."""
 
 
-def row_keys(algorithm: Algorithm) -> list[str]:
+def row_keys(algorithm: str) -> list[str]:
     """Every key of a row of that algorithm that can be an objective."""
     return [
-        *(SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, GAMES, GAME_ENV_STEPS, STEPS_PER_SECOND, SECONDS),
+        *(SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, AUC, HUMAN_NORMALIZED),
+        *(GAMES, GAME_ENV_STEPS, STEPS_PER_SECOND, SECONDS),
         *(EVALUATION_SCORE, EVALUATION_SCORE_STD),
         *(LEARNER_PREFIX + key for key in LEARNER_METRICS[algorithm]),
         *(TIMERS_PREFIX + key for key in TIMERS),
@@ -95,8 +119,11 @@ def row_keys(algorithm: Algorithm) -> list[str]:
 
 
 REACHED_STOP = "reached_stop"
-"""What a trial tells the driver beside its row: it ended by its own `stop`, not by the scheduler. Tune's
-`done` is true for both."""
+HAS_DIVERGED = "has_diverged"
+LINEAGE = "lineage"
+"""What a trial tells the driver beside its row: it ended by its own `stop` and not by the scheduler (Tune's
+`done` is true for both); its loss or score is no number any more; in the first row after it took over another
+trial's checkpoint, which and when."""
 
 TUNE_KEYS = frozenset(
     {
@@ -109,6 +136,8 @@ TUNE_KEYS = frozenset(
         "node_ip",
         "pid",
         REACHED_STOP,
+        HAS_DIVERGED,
+        LINEAGE,
         "should_checkpoint",
         "time_since_restore",
         "time_this_iter_s",

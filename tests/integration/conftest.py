@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from rlsweep.plan import Machine
-from rlsweep.run.launch import ray_session
+from rlsweep.run.session import ray_session
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,16 @@ from rlsweep.spec import load
 from rlsweep.spec.hyperparameters import hyperparameters
 
 ROOT = Path(__file__).parents[2]
-BIG = Machine(cpus=16, gpus=4)
+BIG = Machine.of(cpus=16, gpus=4)
 
 
 @pytest.mark.parametrize(("algorithm", "names"), sorted(signatures.table().items()))
-def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: dict[str, list[str]]) -> None:
-    assert hyperparameters(algorithm) == names, "run python -m rlsweep.rl.signatures"
+def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: dict[str, dict[str, Any]]) -> None:
+    found = {
+        name: {"kinds": list(known.kinds), "default": known.default}
+        for name, known in hyperparameters(algorithm).items()
+    }
+    assert found == names, "run python -m rlsweep.rl.signatures"
 
 
 @pytest.mark.parametrize(
@@ -39,7 +44,7 @@ def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: dict[str, 
 def test_planned_bundles_are_those_that_rllib_asks_for(spec: str, overrides: list[str]) -> None:
     plan = make(load(spec, overrides=overrides, root=ROOT).sweep, BIG)
     trial = plan.trials[0]
-    asked = trainable_for(plan).default_resource_request({"trial": trial.id})
+    asked = trainable_for(plan).default_resource_request(trial.tune_config)
     assert [bundle for bundle in asked.bundles if bundle] == trial.resources.bundles
     assert asked.strategy == trial.resources.placement
 

@@ -55,7 +55,7 @@ def small(spec: str, *overrides: str) -> Sweep:
 
 def trial_of(sweep: Sweep, machine: Machine) -> Trial:
     plan = make(sweep, machine)
-    return trainable_for(plan)({"trial": plan.trials[0].id})
+    return trainable_for(plan)(plan.trials[0].tune_config)
 
 
 @pytest.fixture(params=sorted(SMALL))
@@ -140,10 +140,10 @@ def test_appo_trains_and_exports(machine: Machine, tmp_path: Path) -> None:
 
 def test_a_trial_becomes_another_one_in_the_same_process(machine: Machine) -> None:
     plan = make(small("cartpole_ppo.yaml"), machine)
-    trial = trainable_for(plan)({"trial": plan.trials[0].id})
+    trial = trainable_for(plan)(plan.trials[0].tune_config)
     try:
         trial.train()
-        assert trial.reset({"trial": plan.trials[1].id})
+        assert trial.reset(plan.trials[1].tune_config)
         row = trial.train()
         assert trial._algorithm.config.num_epochs == plan.trials[1].values["training.num_epochs"]
         assert row[rows.ENV_STEPS] < 1000

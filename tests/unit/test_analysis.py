@@ -14,7 +14,7 @@ from analysis.history import read_rows, read_run
 from analysis.report import write_report
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import Manifest, TrialRecord
+from rlsweep.store.manifest import Manifest, Objective, TrialRecord
 
 
 def row(env_steps: int, score: float, valid: bool = True) -> dict[str, Any]:
@@ -30,11 +30,12 @@ def make_run(
     records = []
     for (config_id, seed), rows in trials.items():
         trial_id = f"{config_id}_seed{seed}"
-        records.append(TrialRecord(trial_id, config_id, {}, seed, "h", "finished"))
+        records.append(TrialRecord(trial_id, config_id, {}, seed, "h", status="finished"))
         layout.trial(trial_id).mkdir(parents=True)
         lines = "".join(json.dumps(entry) + "\n" for entry in rows)
         layout.result_json(trial_id).write_text(lines)
-    Manifest("t", {"name": "t"}, "h", "h", "", "score", goal, "now", "c", {"ray": "2"}, records).write(layout)
+    objectives = [Objective("score", goal)]
+    Manifest("t", {"name": "t"}, "h", "h", "", objectives, "now", "c", {"ray": "2"}, records).write(layout)
     return layout
 
 
@@ -49,9 +50,9 @@ def test_means_and_spread_over_seeds_by_hand(tmp_path: Path) -> None:
         },
     )
     first, second = compare(read_run(layout))
-    assert (first.config_id, first.last_mean, first.last_std, first.best_mean) == ("b", 5.0, 0.0, 5.0)
+    assert (first.config_id, first.value, first.last_std, first.best_mean) == ("b", 5.0, 0.0, 5.0)
     assert first.env_steps == 20
-    assert (second.last_mean, second.best_mean) == (3.0, 6.5)
+    assert (second.value, second.best_mean) == (3.0, 6.5)
     assert second.last_std == pytest.approx(math.sqrt(2))
 
 
@@ -77,9 +78,9 @@ def test_scores_that_are_not_valid_yet_do_not_count(tmp_path: Path) -> None:
         },
     )
     ranked = compare(read_run(layout))
-    assert (ranked[0].config_id, ranked[0].last_mean, ranked[0].best_mean) == ("early", 1.0, 1.0)
+    assert (ranked[0].config_id, ranked[0].value, ranked[0].best_mean) == ("early", 1.0, 1.0)
     assert {found.config_id for found in ranked[1:]} == {"none", "empty"}
-    assert all(math.isnan(found.last_mean) for found in ranked[1:])
+    assert all(math.isnan(found.value) for found in ranked[1:])
 
 
 def test_one_lucky_seed_ranks_behind_two(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_one_lucky_seed_ranks_behind_two(tmp_path: Path) -> None:
     )
     first, second = compare(read_run(layout))
     assert (first.config_id, first.seeds_text) == ("steady", "2 seeds")
-    assert (second.last_mean, second.seeds_text) == (50.0, "1 of 2 seeds")
+    assert (second.value, second.seeds_text) == (50.0, "1 of 2 seeds")
     assert "lucky (1 of 2 seeds)" in write_report(layout).read_text()
 
 

@@ -16,8 +16,11 @@ class FakeTrial:
     """What Tune hands to a callback, as far as the console reads it."""
 
     def __init__(self, trial_id: str) -> None:
-        self.config = {"trial": trial_id}
+        self._trial_id = trial_id
         self.last_result: dict[str, Any] = {"reached_stop": True}
+
+    def __str__(self) -> str:
+        return self._trial_id
 
 
 def test_a_sparkline_runs_from_the_lowest_to_the_highest_value() -> None:
@@ -41,7 +44,7 @@ def test_a_plain_line_says_where_a_trial_stands() -> None:
 
 
 def test_the_table_shows_every_trial() -> None:
-    console = SweepConsole("sweep", {"a": 10_000, "b": 10_000})
+    console = SweepConsole("sweep", 2, 10_000)
     console.setup()
     console.on_trial_start(0, [], FakeTrial("a"))
     console.on_trial_result(0, [], FakeTrial("a"), ROW)
@@ -53,7 +56,7 @@ def test_the_table_shows_every_trial() -> None:
     assert "2.50" in text
     assert "5,000" in text
     assert "0m50s" in text
-    assert "pending" in text
+    assert "1 more trials to start" in text
 
 
 def test_the_reason_of_a_failure_is_the_last_exception_with_a_message() -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def plan(*overrides: str) -> Plan:
-    return make(load("cartpole_ppo.yaml", overrides=list(overrides), root=ROOT).sweep, Machine(2, 0))
+    return make(load("cartpole_ppo.yaml", overrides=list(overrides), root=ROOT).sweep, Machine.of(2, 0))
 
 
 def after(planned: Plan, *statuses: str) -> Manifest:
@@ -97,7 +97,7 @@ def test_what_training_does_not_depend_on_changes_nothing(override: str) -> None
 def test_writing_a_default_changes_nothing() -> None:
     def breakout(*overrides: str) -> Plan:
         sweep = load("breakout_lr.yaml", overrides=list(overrides), root=ROOT).sweep
-        return make(sweep, Machine(2, 0))
+        return make(sweep, Machine.of(2, 0))
 
     before = after(breakout(), *[FINISHED] * 9)
     assert continue_run(breakout("env.frame_skip=4", "env.noop_max=30"), before).waiting == []

@@ -32,7 +32,11 @@ def issues(path: Path, **arguments: object) -> list[str]:
     ("old", "new", "said"),
     [
         ("lr: 3e-4", "learning_rate: 3e-4", "spec.yaml:6:12: ppo has no hyperparameter 'learning_rate'"),
-        ("lr: 3e-4", "lr: fast", "training.lr: 'fast' is of the wrong kind; allowed: list or null or number"),
+        (
+            "lr: 3e-4",
+            "lr: fast",
+            "training.lr: 'fast' is of the wrong kind; allowed: number, or a schedule: {linear",
+        ),
         ("lr: 3e-4", "num_epochs: 2.5", "training.num_epochs: 2.5 is of the wrong kind"),
         ("lr: 3e-4", "lr: .nan", "training.lr: nan is no number to train with"),
         ("lr: 3e-4", "opt_type: adam", "ppo has no hyperparameter 'opt_type'"),

@@ -8,10 +8,11 @@ import pytest
 from rlsweep.errors import RunError
 from rlsweep.run.export import best_checkpoint
 from rlsweep.run.rows import Progress, result_row, update
+from rlsweep.spec import load
 from rlsweep.store import rows
 from rlsweep.store.checkpoint import read_row, verify, write_manifest
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import Manifest, TrialRecord
+from rlsweep.store.manifest import Manifest, Objective, TrialRecord
 
 
 @pytest.fixture
@@ -50,19 +51,19 @@ def test_the_layout_lists_whole_checkpoints_only(checkpoint: Path, tmp_path: Pat
 
 def test_a_manifest_reads_back_as_written(tmp_path: Path) -> None:
     layout = Storage(tmp_path).run("t")
-    record = TrialRecord("a_seed0_1", "a", {"training.lr": 1e-3}, 0, "h", "finished", "r")
+    record = TrialRecord("a_seed0_1", "a", {"training.lr": 1e-3}, 0, "h", "w", "search", "finished", "r")
     manifest = Manifest(
         "t",
         {"name": "t"},
         "h",
         "h",
         "smoke",
-        "score",
-        "maximize",
+        [Objective("score", "maximize", "iqm"), Objective("env_steps_to/200", "minimize", threshold=200.0)],
         "now",
         "c",
         {"ray": "2"},
         [record],
+        "a machine",
         {"tracking_uri": "x"},
     )
     manifest.write(layout)
@@ -70,7 +71,7 @@ def test_a_manifest_reads_back_as_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", "3", "{}", '{"format": 1}', '{"format": 1, "trials": [1]}', '{"format": 99}']
+    "content", ["{", "[]", "3", "{}", '{"format": 2}', '{"format": 2, "trials": [1]}', '{"format": 99}']
 )
 def test_a_broken_manifest_is_refused(tmp_path: Path, content: str) -> None:
     layout = Storage(tmp_path).run("t")
@@ -102,13 +103,15 @@ def test_a_damaged_newer_checkpoint_leaves_the_older_one_to_export(tmp_path: Pat
         best_checkpoint(layout, ["b"], "score", maximize=True)
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def row_of(progress: Progress, result: dict[str, object]) -> dict[str, object]:
     return result_row(
-        "ppo",
+        load("breakout_lr.yaml", root=ROOT).sweep,
         progress,
         result,
         parallel_games=2,
-        frames_per_env_step=4,
         new_env_steps=100,
         seconds=2.0,
     )  # type: ignore[return-value]
@@ -129,6 +132,7 @@ def test_rows_have_the_same_keys_before_anything_is_known_and_after() -> None:
             }
         },
         seconds=2.0,
+        parallel_games=2,
     )
     learner = dict.fromkeys(rows.LEARNER_METRICS["ppo"].values(), 0.5)
     second = row_of(progress, {"learners": {"default_policy": learner}})

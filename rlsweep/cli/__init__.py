@@ -1,0 +1,23 @@
+"""`rlsweep …`: one thin function per command. Data on stdout, messages on stderr."""
+
+from __future__ import annotations
+
+import sys
+
+from rlsweep.cli import runs, specs  # noqa: F401  they add their commands to the app
+from rlsweep.cli.app import app, messages
+from rlsweep.errors import RlsweepError
+
+
+def main() -> None:
+    """Entry point: every rlsweep error becomes its message and its exit code."""
+    try:
+        app()
+    except RlsweepError as error:
+        messages.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a folder that is a file, a disk that is full, a name that is too long
+        messages.print(
+            f"{error.filename or 'system'}: {error.strerror or error}", markup=False, soft_wrap=True
+        )
+        sys.exit(RlsweepError.exit_code)

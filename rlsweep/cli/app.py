@@ -1,0 +1,85 @@
+"""What the commands share: the app, the words of the command line, and how errors find their place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rlsweep.errors import PreflightError, SpecError, UsageError, nearest
+from rlsweep.store.layout import RunLayout, Storage
+
+if TYPE_CHECKING:
+    from rlsweep.spec import LoadedSpec
+
+app = typer.Typer(
+    name="rlsweep",
+    help="One YAML file -> a Ray Tune sweep of RLlib agents. Data on stdout, messages on stderr.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+messages = Console(stderr=True, highlight=False)
+
+Spec = Annotated[str, typer.Argument(help="A spec: a path, or the name of a file in sweeps/.")]
+Run = Annotated[str, typer.Argument(help="Name of a run, a folder of the storage.")]
+Profile = Annotated[str | None, typer.Option(help="A profile of the spec, for example smoke.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="A value laid over the spec: search.trials=4")
+]
+StorageDir = Annotated[Path, typer.Option("--storage", envvar="RLSWEEP_STORAGE", help="Folder of all runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def load_spec(spec: str, profile: str | None, overrides: list[str] | None) -> LoadedSpec:
+    """Read a spec as the command line names it.
+
+    Raises:
+        SpecError: everything that is wrong with it.
+    """
+    from rlsweep.spec import load
+
+    return load(spec, profile=profile, overrides=overrides or [])
+
+
+@contextmanager
+def located(loaded: LoadedSpec) -> Iterator[None]:
+    """Put file, line and column before an error that names a key of the spec, found after loading."""
+    try:
+        yield
+    except PreflightError as error:
+        if not error.key:
+            raise
+        raise PreflightError(f"{loaded.location(error.key)}: {error}", error.key) from error
+    except SpecError as error:
+        issues = [replace(issue, location=loaded.location(issue.location.source)) for issue in error.issues]
+        raise SpecError(issues) from error
+
+
+def run_layout(run: str, storage: Path) -> RunLayout:
+    """Where a run lies.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    layout = Storage(storage).run(run)
+    if layout.manifest.is_file():
+        return layout
+    known = sorted(found.parent.name for found in storage.glob(f"*/{layout.manifest.name}"))
+    hint = f"; did you mean {nearest(run, known)!r}?" if nearest(run, known) else ""
+    raise UsageError(f"no run {run!r} in {storage}; there are: {', '.join(known) or 'none'}{hint}")
+
+
+def print_table(header: list[str], lines: list[list[str]]) -> None:
+    """Data as a table on stdout, as wide as the terminal."""
+    table = Table(*header)
+    for line in lines:
+        table.add_row(*line)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)

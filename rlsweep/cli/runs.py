@@ -1,0 +1,178 @@
+"""Commands that run sweeps and read what came out: run, report, best, rollout, ui."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlsweep.cli.app import (
+    AsJson,
+    Overrides,
+    Profile,
+    Run,
+    Spec,
+    StorageDir,
+    app,
+    load_spec,
+    located,
+    messages,
+    print_table,
+    run_layout,
+)
+from rlsweep.cli.specs import show_plan
+from rlsweep.errors import TrialsFailedError
+from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
+from rlsweep.store.manifest import FAILED
+
+
+@app.command()
+def run(
+    spec: Spec,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU, whatever the spec says.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")] = False,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="Set aside ended trials of another spec of this name.")
+    ] = False,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Run a sweep; run again, it skips the trials that have ended."""
+    loaded = load_spec(
+        spec, profile, [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
+    )
+    if dry_run:
+        show_plan(loaded, Storage(storage))
+        return
+    from rlsweep.plan import make
+    from rlsweep.run.forecast import summarize
+    from rlsweep.run.launch import launch
+    from rlsweep.run.session import ray_session
+
+    with ray_session() as machine, located(loaded):
+        plan = make(loaded.sweep, machine)
+        for name, text in summarize(plan, Storage(storage)).lines:
+            messages.print(f"{name:>16}  {text}", soft_wrap=True)
+        launched = launch(plan, Storage(storage), profile=profile or "", supersede=supersede)
+    name, manifest = loaded.sweep.name, launched.manifest
+    if launched.spent:
+        messages.print(f"{name} ended early, spent {launched.spent}; run it again to go on", soft_wrap=True)
+    report(name, storage)
+    messages.print(
+        f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5", soft_wrap=True
+    )
+    failed = [record.id for record in manifest.trials if record.status == FAILED]
+    if failed:
+        layout = Storage(storage).run(name)
+        traces = "\n".join(f"  {layout.trial(trial_id) / RunLayout.ERROR_TXT}" for trial_id in failed)
+        raise TrialsFailedError(f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}")
+
+
+@app.command()
+def report(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
+    """Compare the configurations of a run: a table, a page and a figure."""
+    from analysis.comparison import compare
+    from analysis.history import read_run
+    from analysis.report import table, write_report
+
+    layout = run_layout(run, storage)
+    target = write_report(layout)
+    run_history = read_run(layout)
+    header, *lines = table(run_history, compare(run_history))
+    print_table(header, lines)
+    messages.print(f"written: {target}", soft_wrap=True)
+
+
+@app.command()
+def best(run: Run, as_json: AsJson = False, storage: StorageDir = DEFAULT_STORAGE) -> None:
+    """Name the winning configuration and export its best policy as a bundle."""
+    from rlsweep.run.export import export_best
+
+    found = export_best(run_layout(run, storage))
+    configuration, checkpoint = found.configuration, found.checkpoint
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "configuration": configuration.config_id,
+                    "last_mean": configuration.value,
+                    "seeds": [trial.seed for trial in configuration.trials],
+                    "trial": checkpoint.trial_id,
+                    "checkpoint": str(checkpoint.path),
+                    checkpoint.metric: checkpoint.value,
+                    "env_steps": checkpoint.env_steps,
+                    "bundle": str(found.bundle),
+                }
+            )
+        )
+        return
+    score = f"{checkpoint.metric} {configuration.value:.2f}, mean of {configuration.seeds_text}"
+    print(f"winner: {configuration.config_id} ({score})")
+    print(
+        f"from: {checkpoint.path} ({checkpoint.metric} {checkpoint.value:.2f} after "
+        f"{checkpoint.env_steps:,} env steps)"
+    )
+    print(f"bundle: {found.bundle}")
+
+
+@app.command()
+def rollout(
+    source: Annotated[str, typer.Argument(metavar="RUN|BUNDLE", help="A run, or a bundle's folder.")],
+    games: Annotated[int, typer.Option(min=1, help="Whole games to play.")] = 5,
+    greedy: Annotated[
+        bool, typer.Option("--greedy/--sample", help="The likeliest action, or a sampled one.")
+    ] = False,
+    video: Annotated[Path | None, typer.Option(help="Write an MP4 of the games.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same games.")] = 0,
+    as_json: AsJson = False,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Play whole games with the best policy and print their unclipped scores."""
+    from rlsweep.rl.bundle import DESCRIPTION, load_bundle
+    from rlsweep.run import rollout as rollouts
+
+    folder = Path(source)
+    if not (folder / DESCRIPTION).is_file():
+        from rlsweep.run.export import export_best
+
+        folder = export_best(run_layout(source, storage)).bundle
+    bundle = load_bundle(folder)
+    played = rollouts.rollout(
+        bundle,
+        games,
+        greedy=greedy,
+        seed=seed,
+        video=video,
+        on_game=None
+        if as_json
+        else lambda game: print(f"score {game.score:g} ({game.env_steps:,} env steps)", flush=True),
+    )
+    scores = [game.score for game in played]
+    if as_json:
+        print(json.dumps({"bundle": str(folder), "scores": scores, "video": str(video) if video else None}))
+        return
+    print(rollouts.summary(scores))
+    if video is not None:
+        print(f"video: {video}")
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Serve the MLflow UI over the embedded store, or name the server of MLFLOW_TRACKING_URI."""
+    from rlsweep.run.tracking import mlflow_server_command, remote_tracking_server
+
+    remote = remote_tracking_server()
+    if remote:
+        print(f"MLflow runs on {remote}")
+        return
+    command = mlflow_server_command(Storage(storage), host, port)
+    messages.print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
+    os.execv(command[0], command)

@@ -1,0 +1,168 @@
+"""Commands that read specs and run nothing: validate, plan, schema, convert. Heavy imports stand inside of the
+functions, so that `validate` and `--help` answer at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlsweep.cli.app import (
+    AsJson,
+    Overrides,
+    Profile,
+    Spec,
+    StorageDir,
+    app,
+    load_spec,
+    located,
+    messages,
+    print_table,
+)
+from rlsweep.errors import UsageError
+from rlsweep.store.layout import DEFAULT_STORAGE, Storage
+
+if TYPE_CHECKING:
+    from rlsweep.plan.summary import Summary
+    from rlsweep.spec import LoadedSpec
+
+MAX_TRIALS_SHOWN = 50
+"""More lines than this nobody reads; `--json` has them all."""
+
+
+@app.command()
+def validate(spec: Spec, profile: Profile = None, overrides: Overrides = None) -> None:
+    """Check a spec, without Ray and without running anything."""
+    from rlsweep.plan.search import count_configurations
+    from rlsweep.spec import load_all_profiles
+
+    loaded = (
+        load_all_profiles(spec, overrides or []) if profile is None else load_spec(spec, profile, overrides)
+    )
+    count = count_configurations(loaded.sweep)
+    print(f"{loaded.sweep.name}: valid; {count} configurations x {len(loaded.sweep.seeds)} seeds")
+
+
+@app.command()
+def plan(
+    spec: Spec,
+    profile: Profile = None,
+    overrides: Overrides = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="Of the machine; this one's by default.")] = None,
+    gpus: Annotated[
+        float | None, typer.Option(min=0, max=10_000, help="Of the machine; this one's by default.")
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure the throughput: train for a moment.")
+    ] = False,
+    as_json: AsJson = False,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Show what a sweep will run and cost, without training; on the cluster of RAY_ADDRESS where it is set."""
+    show_plan(
+        load_spec(spec, profile, overrides),
+        Storage(storage),
+        cpus=cpus,
+        gpus=gpus,
+        probe=probe,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option(help="Write it there, instead of to stdout.")] = None,
+) -> None:
+    """Write the JSON Schema (draft-07) of specs, from which editors complete."""
+    from rlsweep.spec.schema import schema as make_schema
+
+    text = json.dumps(make_schema(), indent=1, ensure_ascii=False) + "\n"
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, "utf-8")
+
+
+@app.command()
+def convert(
+    old: Annotated[Path, typer.Argument(metavar="OLD.yaml", help="A file of `rllib train -f`.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each spec to a file of its own there.")
+    ] = None,
+) -> None:
+    """Turn an old `rllib train -f` file into specs, one for each of its experiments."""
+    from rlsweep.legacy import convert_file
+
+    specs = convert_file(old)
+    if output is None:
+        are_several = len(specs) > 1
+        for spec in specs:
+            print("---\n" * are_several + spec.text, end="")
+        if are_several:
+            hint = "--output DIR writes each to a file of its own"
+            messages.print(f"{len(specs)} specs; {hint}", soft_wrap=True)
+        return
+    texts = {output / f"{spec.name}.yaml": spec.text for spec in specs}
+    if taken := [str(path) for path in texts if path.exists()]:
+        raise UsageError(f"already there, not overwritten: {', '.join(taken)}")
+    output.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text, "utf-8")
+        print(path)
+
+
+def show_plan(
+    loaded: LoadedSpec,
+    storage: Storage,
+    *,
+    cpus: int | None = None,
+    gpus: float | None = None,
+    probe: bool = False,
+    as_json: bool = False,
+) -> None:
+    """What `plan` and `run --dry-run` print.
+
+    Raises:
+        PreflightError: the plan can never run on the machine.
+    """
+    from rlsweep.plan import make
+    from rlsweep.run.forecast import summarize, this_machine
+    from rlsweep.run.session import ray_session
+    from rlsweep.run.throughput import probe_throughput
+
+    is_said = cpus is not None or gpus is not None
+    asks_ray = probe or (bool(os.environ.get("RAY_ADDRESS")) and not is_said)
+    with ray_session() if asks_ray else nullcontext(this_machine(cpus, gpus)) as machine, located(loaded):
+        planned = make(loaded.sweep, machine)
+        summary = summarize(planned, storage, probe_throughput(planned) if probe else None)
+    if as_json:
+        print(json.dumps(summary.to_json()))
+    else:
+        _print_summary(summary)
+
+
+def _print_summary(summary: Summary) -> None:
+    planned = summary.plan
+    if planned.trials:
+        print_table(
+            ["trial", "env steps", "bundles"],
+            [
+                [trial.id, f"{trial.sweep.stop.env_steps:,}", json.dumps(trial.resources.bundles)]
+                for trial in planned.trials[:MAX_TRIALS_SHOWN]
+            ],
+        )
+        if len(planned.trials) > MAX_TRIALS_SHOWN:
+            print(f"… and {len(planned.trials) - MAX_TRIALS_SHOWN:,} more trials")
+    print_table(
+        ["hyperparameter", "here", "RLlib's default"],
+        [
+            [difference.name, json.dumps(difference.value), json.dumps(difference.default)]
+            for difference in summary.differences
+        ],
+    )
+    for name, text in summary.lines:
+        print(f"{name:>16}  {text}")

@@ -1,0 +1,214 @@
+"""The space of a search: ranges, conditions and groups, and the coordinates in which Optuna moves through it.
+
+Every parameter that is not zipped to another has one coordinate: the index of a choice, or a number. A
+configuration is the values that a set of coordinates stands for, without those whose `when` does not hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from statistics import NormalDist
+from typing import Any, TypeAlias
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from rlsweep.spec import Distribution, Sweep
+from rlsweep.spec.check_search import contains, same
+from rlsweep.spec.parameters import INTEGER_KINDS
+from rlsweep.spec.values import value_at
+
+Values: TypeAlias = dict[str, Any]
+"""Dotted path into the spec -> value: what sets one configuration apart."""
+
+Coordinate: TypeAlias = int | float
+
+DRAWN_DIGITS = 4
+"""Digits of a drawn value: what names, tables and MLflow show is then the value itself."""
+
+_TAIL = 1e-6
+"""Probability that is cut off at an open end of a normal distribution."""
+
+
+class Space:
+    """`search.parameters` of one sweep.
+
+    Args:
+        sweep: its ranges, and the values that conditions on parameters that are not swept ask for.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._parameters = sweep.search.parameters
+        self._order = _dependency_order(self._parameters)
+        self.leaders = [path for path in self._parameters if self._parameters[path].zip is None]
+
+    def configuration(self, choose: Callable[[str], Coordinate]) -> Values:
+        """The values at chosen coordinates, in the order of the spec.
+
+        Args:
+            choose: asked once for each leader whose conditions hold, in an order in which those that it
+                depends on come first.
+        """
+        values: Values = {}
+        chosen: dict[str, Coordinate] = {}
+        for path in self._order:
+            leader = self._parameters[path].zip or path
+            if leader in chosen or self._exists(leader, values):
+                if leader not in chosen:
+                    chosen[leader] = choose(leader)
+                values[path] = decode(self._parameters[path], chosen[leader])
+        return {path: values[path] for path in self._parameters if path in values}
+
+    def grid(self) -> Iterator[Values]:
+        """Every combination of listed values once, the last parameter moving fastest."""
+        seen: set[str] = set()
+        sizes = [range(len(self._parameters[path].choices or [])) for path in self.leaders]
+        for indices in itertools.product(*sizes):
+            coordinates = dict(zip(self.leaders, indices, strict=True))
+            values = self.configuration(coordinates.__getitem__)
+            if (key := repr(values)) not in seen:
+                seen.add(key)
+                yield values
+
+    def coordinates(self, values: Mapping[str, Any]) -> dict[str, Coordinate]:
+        """The coordinates of values that lie in their ranges."""
+        return {path: encode(self._parameters[path], values[path]) for path in self.leaders if path in values}
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether values are a configuration of this space."""
+        if not all(
+            path in self._parameters and contains(self._parameters[path], values[path]) for path in values
+        ):
+            return False
+        try:
+            return self.configuration(self.coordinates(values).__getitem__) == dict(values)
+        except KeyError:
+            return False
+
+    def default_values(self) -> Values | None:
+        """What the spec says without the search; None where it lies outside of a range or says nothing."""
+        try:
+            found = {path: value_at(self._sweep, path) for path in self._parameters}
+            existing = self.configuration(lambda path: self._own_coordinate(path, found[path]))
+        except (KeyError, ValueError):
+            return None
+        zipped = all(same(existing[path], found[path]) for path in existing if self._parameters[path].zip)
+        return {path: found[path] for path in existing} if zipped else None
+
+    def optuna_distribution(self, path: str) -> BaseDistribution:
+        """What Optuna draws a leader's coordinate from."""
+        return coordinate_distribution(self._parameters[path])
+
+    def _own_coordinate(self, path: str, value: Any) -> Coordinate:
+        if not contains(self._parameters[path], value):
+            raise ValueError(f"{path} = {value!r} lies outside of its range")
+        return encode(self._parameters[path], value)
+
+    def _exists(self, path: str, values: Values) -> bool:
+        return all(
+            self._holds(other, wanted, values) for other, wanted in self._parameters[path].when.items()
+        )
+
+    def _holds(self, path: str, wanted: Any, values: Values) -> bool:
+        if path in self._parameters and path not in values:
+            return False  # it does not exist itself
+        found = values[path] if path in values else value_at(self._sweep, path)
+        return same(found, wanted) or (isinstance(wanted, list) and any(same(found, one) for one in wanted))
+
+
+def coordinate_distribution(range_: Distribution) -> BaseDistribution:
+    """Optuna's distribution of the coordinate of one range."""
+    if range_.values is not None or range_.kind == "constant":
+        return CategoricalDistribution(range(len(range_.choices or [])))
+    if range_.kind in ("normal", "log_normal"):
+        return FloatDistribution(*_probabilities(range_))
+    low, high = range_.min or 0, range_.max or 0
+    if range_.kind in INTEGER_KINDS:
+        is_log = range_.kind == "log_int_uniform"
+        step = 1 if is_log else int(range_.step or 1)
+        low, high = int(low), int(high)
+        return IntDistribution(low, low + (high - low) // step * step, log=is_log, step=step)
+    is_log = range_.kind == "log_uniform"
+    return FloatDistribution(float(low), float(high), log=is_log)
+
+
+def decode(range_: Distribution, coordinate: Coordinate) -> Any:
+    """The value at a coordinate: rounded to DRAWN_DIGITS, or to the range's step, and inside of its bounds."""
+    if range_.values is not None or range_.kind == "constant":
+        return (range_.choices or [])[int(coordinate)]
+    if range_.kind in INTEGER_KINDS:
+        return int(_in_bounds(range_, _stepped(range_, float(coordinate))))
+    value = float(coordinate)
+    if range_.kind in ("normal", "log_normal"):
+        value = _normal(range_).inv_cdf(value)
+        value = math.exp(value) if range_.kind == "log_normal" else value
+    if range_.step is not None:
+        return _in_bounds(range_, _stepped(range_, value))
+    scale = (range_.max or 0) - (range_.min or 0) if range_.kind == "uniform" else value
+    return _in_bounds(range_, _rounded(value, scale))
+
+
+def encode(range_: Distribution, value: Any) -> Coordinate:
+    """The coordinate of a value that lies in the range."""
+    if range_.values is not None or range_.kind == "constant":
+        return next(index for index, choice in enumerate(range_.choices or []) if same(value, choice))
+    if range_.kind not in ("normal", "log_normal"):
+        return int(value) if range_.kind in INTEGER_KINDS else float(value)
+    low, high = _probabilities(range_)
+    number = math.log(value) if range_.kind == "log_normal" else float(value)
+    return min(max(_normal(range_).cdf(number), low), high)
+
+
+def _normal(range_: Distribution) -> NormalDist:
+    return NormalDist(range_.mu or 0.0, range_.sigma or 1.0)
+
+
+def _probabilities(range_: Distribution) -> tuple[float, float]:
+    """The part of the distribution function between the bounds."""
+    normal = _normal(range_)
+    as_normal = math.log if range_.kind == "log_normal" else float
+    low = _TAIL if range_.min is None else normal.cdf(as_normal(range_.min))
+    high = 1 - _TAIL if range_.max is None else normal.cdf(as_normal(range_.max))
+    return max(low, _TAIL), min(high, 1 - _TAIL)
+
+
+def _stepped(range_: Distribution, value: float) -> float:
+    """The nearest multiple of the step, counted from `min` where the distribution is uniform."""
+    step = range_.step or 1
+    origin = (range_.min or 0) if range_.kind in ("uniform", "int_uniform") else 0
+    return round(origin + round((value - origin) / step) * step, 12)
+
+
+def _rounded(value: float, scale: float) -> float:
+    """`value` to DRAWN_DIGITS significant digits of `scale`."""
+    return round(value, DRAWN_DIGITS - 1 - math.floor(math.log10(abs(scale)))) if scale else value
+
+
+def _in_bounds(range_: Distribution, value: float) -> float:
+    low = -math.inf if range_.min is None else float(range_.min)
+    high = math.inf if range_.max is None else float(range_.max)
+    return min(max(value, low), high)
+
+
+def _dependency_order(parameters: Mapping[str, Distribution]) -> list[str]:
+    """The parameters in the order of the spec, each behind those that it depends on."""
+    ordered: list[str] = []
+
+    def add(path: str) -> None:
+        if path in ordered or path not in parameters:
+            return
+        range_ = parameters[path]
+        for other in (*range_.when, *([range_.zip] if range_.zip else [])):
+            add(other)
+        ordered.append(path)
+
+    for path in parameters:
+        add(path)
+    return ordered

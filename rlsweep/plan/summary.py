@@ -1,0 +1,190 @@
+"""A plan in words and numbers: what `rlsweep plan` prints, and `run` before it starts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlsweep.plan.estimate import Cost, Work
+from rlsweep.plan.packing import pack
+from rlsweep.plan.plan import Plan
+from rlsweep.spec.hyperparameters import hyperparameters
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What checkpoints take.
+
+    Attributes:
+        checkpoint_bytes: of one.
+        checkpoints: kept at the end.
+        free_bytes: where the runs lie.
+    """
+
+    checkpoint_bytes: int
+    checkpoints: int
+    free_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Of all that are kept."""
+        return self.checkpoint_bytes * self.checkpoints
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A hyperparameter that is not RLlib's default.
+
+    Attributes:
+        name: of the argument of `AlgorithmConfig.training()`.
+        value: of the spec; a text where it is swept.
+        default: RLlib's.
+    """
+
+    name: str
+    value: Any
+    default: Any
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that is said of a plan.
+
+    Attributes:
+        plan: what is summarized.
+        work: the training it asks for.
+        cost: what that takes; None where no throughput is known.
+        disk: what its checkpoints take.
+    """
+
+    plan: Plan
+    work: Work
+    cost: Cost | None
+    disk: Disk
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """What and how much, one line each."""
+        plan, work, sweep = self.plan, self.work, self.plan.sweep
+        frames = work.env_steps * sweep.env.frames_per_env_step
+        confirming = f", then {work.confirming_trials} to confirm the best" if work.confirming_trials else ""
+        nodes = f"{len(plan.machine.nodes)} node{'s' if len(plan.machine.nodes) > 1 else ''}"
+        found = [
+            ("search", _search_text(plan)),
+            (
+                "trials",
+                f"{work.trials} ({plan.num_configurations} configurations x {len(sweep.seeds)} seeds){confirming}",
+            ),
+            ("one trial takes", _bundles_text(plan.resources.bundles, plan.resources.placement)),
+            (
+                "at once",
+                f"{plan.max_concurrent} on {plan.machine.cpus} CPUs and {plan.machine.gpus:g} GPUs of {nodes}",
+            ),
+            ("", self._nodes_text()),
+            (
+                "env steps",
+                f"{work.env_steps:,} ({frames:,} frames), at most {work.most_env_steps:,}; {work.basis}",
+            ),
+            ("time", self._time_text()),
+            ("checkpoints", self._disk_text()),
+        ]
+        return [(name, text) for name, text in found if text]
+
+    @property
+    def differences(self) -> list[Difference]:
+        """Hyperparameters in force that are not RLlib's defaults; the swept ones with their range."""
+        sweep = self.plan.sweep
+        known = hyperparameters(sweep.algorithm)
+        written = dict(sweep.training)
+        for path, range_ in sweep.search.parameters.items():
+            section, _, name = path.partition(".")
+            if section == "training":
+                shown = range_.model_dump(exclude_unset=True, mode="json")
+                written[name] = f"swept: {json.dumps(shown)}"
+        return [
+            Difference(name, value, known[name].default if name in known else None)
+            for name, value in sorted(written.items())
+            if name not in known or value != known[name].default
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        plan = self.plan
+        return {
+            "name": plan.sweep.name,
+            "method": plan.sweep.search.method,
+            "num_configurations": plan.num_configurations,
+            "seeds": list(plan.sweep.seeds),
+            "env_steps": self.work.env_steps,
+            "frames": self.work.env_steps * plan.sweep.env.frames_per_env_step,
+            "work": asdict(self.work),
+            "bundles": plan.resources.bundles,
+            "placement": plan.resources.placement,
+            "max_concurrent": plan.max_concurrent,
+            "nodes": [{"name": node.name, "resources": dict(node.resources)} for node in plan.machine.nodes],
+            "cost": asdict(self.cost) if self.cost else None,
+            "disk": asdict(self.disk) | {"total_bytes": self.disk.total_bytes},
+            "hyperparameters": [asdict(difference) for difference in self.differences],
+            "trials": [
+                {
+                    "id": trial.id,
+                    "values": trial.values,
+                    "seed": trial.seed,
+                    "env_steps": trial.sweep.stop.env_steps,
+                    "bundles": trial.resources.bundles,
+                }
+                for trial in plan.trials
+            ],
+        }
+
+    def _nodes_text(self) -> str:
+        plan = self.plan
+        if len(plan.machine.nodes) == 1:
+            return ""
+        resources = plan.resources
+        placed = pack(resources.bundles, resources.placement, plan.machine.nodes, plan.max_concurrent)
+        counts = Counter(name for placement in placed for name in placement.nodes)
+        return "bundles on " + ", ".join(f"{name}: {count}" for name, count in counts.items())
+
+    def _time_text(self) -> str:
+        if self.cost is None:
+            return "unknown: no trial of this kind has run on this kind of node; --probe measures it"
+        gpu = f", {self.cost.gpu_hours:.1f} GPU hours" if self.plan.resources.gpus else ""
+        return f"about {duration(self.cost.wall_seconds)} of training{gpu} ({self.cost.basis})"
+
+    def _disk_text(self) -> str:
+        disk = self.disk
+        return (
+            f"{disk.total_bytes / GIB:.2f} GiB ({disk.checkpoints} of {disk.checkpoint_bytes / 1e6:.1f} MB), "
+            f"{disk.free_bytes / GIB:.0f} GiB free"
+        )
+
+
+def duration(seconds: float) -> str:
+    """`5400` -> `1h30m`; `?` where it is no number."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02d}h"
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
+
+
+def _search_text(plan: Plan) -> str:
+    search, scheduler = plan.sweep.search, plan.sweep.scheduler
+    if not search.parameters:
+        return "nothing is swept"
+    learns = "" if search.is_listed else ", each proposed by the results so far"
+    return f"{search.method} over {len(search.parameters)} parameters{learns}; {scheduler.type}"
+
+
+def _bundles_text(bundles: list[dict[str, float]], placement: str) -> str:
+    counts = Counter(", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items()) for bundle in bundles)
+    return " + ".join(f"{count} x {{{text}}}" for text, count in counts.items()) + f", {placement}"

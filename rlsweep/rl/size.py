@@ -1,0 +1,51 @@
+"""How large a trial's checkpoint is, from its network."""
+
+from __future__ import annotations
+
+import gymnasium
+
+from rlsweep.errors import PreflightError
+from rlsweep.rl.bundle import Q_SETTINGS
+from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.policies import ActorCritic, QNetwork
+from rlsweep.spec import Sweep
+
+BYTES_PER_PARAMETER = 4
+ADAM_MOMENTS = 2
+OVERHEAD_BYTES = 800_000
+"""RLlib's pickled constructor arguments, six times about 115 kB, and small files."""
+
+_WITH_TARGET_NETWORK = ("appo", "dqn")
+
+
+def parameter_count(sweep: Sweep) -> int:
+    """Parameters of the network that a sweep trains.
+
+    Raises:
+        PreflightError: the environment or the network cannot be made.
+    """
+    environment = make_playing_environment(sweep.env, 1)
+    try:
+        shape = environment.single_observation_space.shape or ()
+        actions = environment.single_action_space
+        network: ActorCritic | QNetwork
+        if sweep.algorithm == "dqn" and isinstance(actions, gymnasium.spaces.Discrete):
+            settings = {name: sweep.training[name] for name in Q_SETTINGS if name in sweep.training}
+            network = QNetwork(sweep.network, shape, actions, **settings)
+        else:
+            network = ActorCritic(sweep.network, shape, actions)
+    except ValueError as error:
+        raise PreflightError(str(error), key="network") from None
+    finally:
+        environment.close()
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def checkpoint_bytes(sweep: Sweep) -> int:
+    """Bytes of one checkpoint: RLModule, Adam's moments, target network, and the policy bundle.
+
+    Raises:
+        PreflightError: as `parameter_count`.
+    """
+    copies = 1 + ADAM_MOMENTS + 1 + (1 if sweep.algorithm in _WITH_TARGET_NETWORK else 0)
+    return parameter_count(sweep) * BYTES_PER_PARAMETER * copies + OVERHEAD_BYTES

@@ -1,0 +1,180 @@
+"""A spec's `scheduler:` as Tune's, kept from results that are no evidence yet."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.schedulers.pb2 import PB2
+
+from analysis.judgement import row_value
+from rlsweep.plan.search import value_sampler
+from rlsweep.plan.space import decode, encode
+from rlsweep.run.manifest import objectives
+from rlsweep.spec import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec, Sweep
+from rlsweep.store.manifest import TRIAL, Objective
+from rlsweep.store.rows import ENV_STEPS
+
+COMPARED = "rlsweep/compared"
+GRACES = "rlsweep/graces"
+"""Keys that schedulers read, beside those of the row: the value that counts, and env steps in units of the
+grace (Hyperband's brackets are made for small whole numbers)."""
+
+
+class Guarded(TrialScheduler):
+    """Hands another scheduler only the results whose value counts.
+
+    A score before enough games have ended, or one that is no number, says nothing: the trial goes on, and is
+    neither killed nor crowned by it.
+
+    Args:
+        scheduler: decides.
+        objective: by which.
+        grace: env steps of one unit of GRACES.
+    """
+
+    def __init__(self, scheduler: TrialScheduler, objective: Objective, grace: int = 1) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._objective = objective
+        self._grace = grace
+
+    @property
+    def metric(self) -> str:
+        return COMPARED
+
+    @property
+    def supports_buffered_results(self) -> bool:
+        return False
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._scheduler.on_trial_add(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._scheduler.on_trial_error(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        counted = self._counted(result)
+        if counted is None:
+            return str(self.CONTINUE)
+        return str(self._scheduler.on_trial_result(tune_controller, trial, counted))
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        counted = self._counted(result)
+        if counted is None:
+            self._scheduler.on_trial_remove(tune_controller, trial)
+        else:
+            self._scheduler.on_trial_complete(tune_controller, trial, counted)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        self._scheduler.on_trial_remove(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        trial: Trial | None = self._scheduler.choose_trial_to_run(tune_controller)
+        return trial
+
+    def debug_string(self) -> str:
+        return str(self._scheduler.debug_string())
+
+    def save(self, checkpoint_path: str) -> None:
+        self._scheduler.save(checkpoint_path)
+
+    def restore(self, checkpoint_path: str) -> None:
+        self._scheduler.restore(checkpoint_path)
+
+    def _counted(self, result: dict[str, Any]) -> dict[str, Any] | None:
+        value = row_value(result, self._objective)
+        if not math.isfinite(value):
+            return None
+        return {**result, COMPARED: value, GRACES: result[ENV_STEPS] / self._grace}
+
+
+def make_scheduler(sweep: Sweep) -> TrialScheduler:
+    """The scheduler of a sweep, with lengths in env steps."""
+    spec, objective = sweep.scheduler, objectives(sweep)[0].on_the_way
+    common = {"metric": COMPARED, "mode": "max" if objective.maximize else "min"}
+    match spec:
+        case AshaSpec():
+            asha = AsyncHyperBandScheduler(
+                time_attr=ENV_STEPS,
+                grace_period=spec.grace,
+                max_t=sweep.stop.env_steps,
+                reduction_factor=spec.reduction_factor,
+                **common,
+            )
+            return Guarded(asha, objective)
+        case HyperbandSpec():
+            hyperband = HyperBandScheduler(
+                time_attr=GRACES,
+                max_t=max(1, sweep.stop.env_steps // spec.grace),
+                reduction_factor=spec.reduction_factor,
+                stop_last_trials=False,  # the last ones run to their own stop
+                **common,
+            )
+            return Guarded(hyperband, objective, grace=spec.grace)
+        case MedianSpec():
+            median = MedianStoppingRule(
+                time_attr=ENV_STEPS,
+                grace_period=spec.grace,
+                min_samples_required=spec.min_trials,
+                **common,
+            )
+            return Guarded(median, objective)
+        case PbtSpec() | Pb2Spec():
+            return Guarded(_population(sweep, spec, common), objective)
+        case FifoSpec():
+            return FIFOScheduler()
+
+
+def _population(sweep: Sweep, spec: PbtSpec | Pb2Spec, common: dict[str, Any]) -> TrialScheduler:
+    random.seed(sweep.search.seed)  # Tune's PBT and PB2 draw from the global generators
+    np.random.seed(sweep.search.seed % 2**32)
+    shared = {
+        "time_attr": ENV_STEPS,
+        "perturbation_interval": spec.every,
+        "quantile_fraction": spec.quantile,
+        "custom_explore_fn": _kept_in_ranges(sweep),
+        **common,
+    }
+    parameters = sweep.search.parameters
+    if isinstance(spec, Pb2Spec):
+        bounds = {path: [range_.min, range_.max] for path, range_ in parameters.items()}
+        return PB2(hyperparam_bounds={TRIAL: {"values": bounds}}, **shared)
+    mutations = {
+        path: range_.choices if range_.values is not None else value_sampler(sweep, path)
+        for path, range_ in parameters.items()
+    }
+    return PopulationBasedTraining(
+        hyperparam_mutations={TRIAL: {"values": mutations}},
+        resample_probability=spec.resample,
+        perturbation_factors=spec.factors,
+        **shared,
+    )
+
+
+def _kept_in_ranges(sweep: Sweep) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Perturbed values go back into their ranges: Tune multiplies a discount of 0.99 by 1.2."""
+    parameters = sweep.search.parameters
+
+    def kept(config: dict[str, Any]) -> dict[str, Any]:
+        config = copy.deepcopy(config)
+        values = config[TRIAL]["values"]
+        for path, range_ in parameters.items():
+            if range_.values is None and range_.kind != "constant":
+                values[path] = decode(range_, encode(range_, values[path]))
+        return config
+
+    return kept

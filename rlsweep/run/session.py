@@ -1,0 +1,55 @@
+"""Ray for the time of a command: the settings that rlsweep needs, and what the machine or cluster has."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+
+from rlsweep.plan import Machine
+from rlsweep.plan.packing import Node
+
+_RAY_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
+    "RAY_AIR_NEW_OUTPUT": "0",  # our console speaks
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_preload_python_modules": "torch,ray.rllib.algorithms.ppo",  # imports before a trial needs them
+}
+
+_LOG_LEVELS = {
+    "ray.tune": logging.CRITICAL,  # a failed trial's trace goes to its error.txt, its reason to the console
+    "ray.rllib": logging.ERROR,
+    "ray.train": logging.ERROR,
+    "mlflow": logging.WARNING,
+}
+
+
+@contextmanager
+def ray_session() -> Iterator[Machine]:
+    """Ray for the time of the block: the cluster of RAY_ADDRESS, or one started here and ended after.
+
+    Yields:
+        What it can hand out.
+    """
+    for name, value in _RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    is_local = not os.environ.get("RAY_ADDRESS")
+    # Without `local` Ray joins whatever cluster somebody else has started on this machine.
+    arguments: dict[str, Any] = {"address": "local", "include_dashboard": False} if is_local else {}
+    ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield Machine(
+            tuple(
+                Node(node["NodeManagerHostname"], dict(node["Resources"]))
+                for node in ray.nodes()
+                if node["Alive"]
+            )
+        )
+    finally:
+        ray.shutdown()

@@ -1,0 +1,60 @@
+"""When a trial has done what its spec asked for, and when the sweep has spent its budget."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ray import tune
+
+from rlsweep.plan import Plan
+from rlsweep.run.rows import Progress
+from rlsweep.spec import StopSpec
+
+
+def is_done(stop: StopSpec, progress: Progress) -> bool:
+    """Whether a trial has reached one of its stop rules."""
+    scores = progress.window_scores
+    window_is_full = len(scores) == scores.maxlen
+    rules = [
+        progress.env_steps >= stop.env_steps,
+        stop.iterations is not None and progress.iterations >= stop.iterations,
+        stop.time is not None and progress.wall_seconds >= stop.time,
+        stop.score is not None and window_is_full and progress.score >= stop.score,
+        stop.no_improvement is not None
+        and progress.best_env_steps > 0
+        and progress.env_steps - progress.best_env_steps >= stop.no_improvement,
+    ]
+    return any(rules)
+
+
+class Budget(tune.Stopper):
+    """Ends a sweep whose wall time or GPU hours are spent.
+
+    Args:
+        plan: its budget, and what a trial takes of the machine.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._budget = plan.sweep.budget
+        self._gpus_of_trial = plan.resources.gpus
+        self._started = time.monotonic()
+        self._gpu_seconds = 0.0
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        self._gpu_seconds += result.get("time_this_iter_s", 0.0) * self._gpus_of_trial
+        return False
+
+    def stop_all(self) -> bool:
+        return bool(self.spent)
+
+    @property
+    def spent(self) -> str:
+        """What is spent, as words; empty while something is left."""
+        budget, wall_seconds = self._budget, time.monotonic() - self._started
+        gpu_hours = self._gpu_seconds / 3600
+        if budget.wall_time is not None and wall_seconds >= budget.wall_time:
+            return f"budget.wall_time: {wall_seconds:.0f} of {budget.wall_time:.0f} seconds"
+        if budget.gpu_hours is not None and gpu_hours >= budget.gpu_hours:
+            return f"budget.gpu_hours: {gpu_hours:.2f} of {budget.gpu_hours:g}"
+        return ""

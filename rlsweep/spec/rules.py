@@ -1,0 +1,113 @@
+"""Rules between the sections of a spec: methods, schedulers, objectives and seeds that do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rlsweep.errors import nearest
+from rlsweep.spec.check_training import Fault
+from rlsweep.spec.human_scores import human_scores
+from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
+from rlsweep.spec.search import SINGLE_OBJECTIVE_METHODS
+from rlsweep.spec.sweep import Sweep
+from rlsweep.store.rows import HUMAN_NORMALIZED, METRIC_ALIASES, row_keys
+
+Found = tuple[str, Fault]
+"""Dotted path of the key at fault, and the fault."""
+
+
+def broken_rules(sweep: Sweep) -> list[Found]:
+    """Every rule that a sweep breaks."""
+    return [*_objective_rules(sweep), *_search_rules(sweep), *_scheduler_rules(sweep), *trial_rules(sweep)]
+
+
+def trial_rules(sweep: Sweep) -> list[Found]:
+    """The rules that also a single configuration of a sweep can break."""
+    found: list[Found] = []
+    if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
+        message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
+        found.append(("env.frame_stack_by", Fault(message, "frame_stack_by: env")))
+    if any(objective.metric == HUMAN_NORMALIZED for objective in sweep.objective):
+        games = human_scores()
+        if sweep.env.id not in games:
+            message = f"objective: human_normalized: no human score is known of {sweep.env.id}"
+            found.append(
+                ("env.id", Fault(message, "the 57 games of Wang et al. 2016", nearest(sweep.env.id, games)))
+            )
+    return found
+
+
+def _objective_rules(sweep: Sweep) -> Iterator[Found]:
+    metrics = [*METRIC_ALIASES, *row_keys(sweep.algorithm)]
+    is_list = isinstance(sweep.as_written()["objective"], list)
+    for index, objective in enumerate(sweep.objective):
+        name = objective.metric
+        where = f"objective.{index}.metric" if is_list else "objective.metric"
+        if name is not None and name not in metrics:
+            yield (
+                where,
+                Fault(
+                    f"objective.metric: no row has a key {name!r}", ", ".join(metrics), nearest(name, metrics)
+                ),
+            )
+        if (
+            name is not None
+            and METRIC_ALIASES.get(name, name).startswith("evaluation/")
+            and not sweep.evaluation
+        ):
+            yield where, Fault(f"objective.metric: {name!r} needs a section evaluation: {{every: …}}")
+    if len({objective.model_dump_json() for objective in sweep.objective}) < len(sweep.objective):
+        yield "objective", Fault("objective: the same objective stands twice")
+
+
+def _search_rules(sweep: Sweep) -> Iterator[Found]:
+    method = sweep.search.method
+    if len(sweep.objective) > 1 and method in SINGLE_OBJECTIVE_METHODS:
+        message = f"search.method: {method} takes one objective, this spec has {len(sweep.objective)}"
+        yield "search.method", Fault(message, "nsga2, tpe, gp, random, sobol, grid")
+
+
+def _scheduler_rules(sweep: Sweep) -> Iterator[Found]:
+    scheduler = sweep.scheduler
+    if isinstance(scheduler, FifoSpec):
+        return
+    name, least = (
+        ("every", scheduler.every)
+        if isinstance(scheduler, (PbtSpec, Pb2Spec))
+        else ("grace", scheduler.grace)
+    )
+    if least >= sweep.stop.env_steps:
+        message = f"scheduler.{name}: {least:,} env steps, but a trial stops after {sweep.stop.env_steps:,}"
+        yield f"scheduler.{name}", Fault(message, "fewer env steps than stop.env_steps")
+    if isinstance(scheduler, (AshaSpec, MedianSpec)):
+        return
+    if not sweep.search.is_listed:
+        reason = (
+            "compares whole brackets of trials that start together"
+            if isinstance(scheduler, HyperbandSpec)
+            else "chooses new values itself while the trials run"
+        )
+        message = f"scheduler.type: {scheduler.type} {reason}; it does not go with search.method: {sweep.search.method}"
+        yield "scheduler.type", Fault(message, "search.method: random, sobol or grid")
+    if isinstance(scheduler, (PbtSpec, Pb2Spec)):
+        yield from _population_rules(sweep, scheduler.type)
+
+
+def _population_rules(sweep: Sweep, name: str) -> Iterator[Found]:
+    if len(sweep.seeds) > 1:
+        message = f"seeds: a {name} population is one experiment; run it again with another search.seed"
+        yield "seeds", Fault(message, "seeds: 1")
+    if sweep.confirm is not None:
+        message = (
+            f"confirm: the values of a {name} member change while it trains, none can be run again as it is"
+        )
+        yield "confirm", Fault(message, "no confirm")
+    if not sweep.search.parameters:
+        yield "search", Fault(f"scheduler.type: {name} changes swept values, and nothing is swept")
+    for path, range_ in sweep.search.parameters.items():
+        where = f"search.parameters.{path}"
+        if not path.startswith("training.") or range_.when or range_.zip:
+            message = f"{path}: {name} copies weights between trials and changes values of training.… alone"
+            yield where, Fault(message, "training.…, without `when` or `zip`")
+        elif name == "pb2" and (range_.min is None or range_.max is None):
+            yield where, Fault(f"{path}: pb2 needs a range", "`min` and `max`")
