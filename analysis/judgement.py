@@ -37,8 +37,8 @@ def over_seeds(values: Sequence[float], objective: Objective) -> float:
 
     Args:
         values: (seeds,), NaN for a seed without a value, which is left out.
-        objective: says how: mean, median, the worst one, or the interquartile mean (a quarter of the values cut off
-            at each end; Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice").
+        objective: says how: mean, median, the worst one, or the interquartile mean (a quarter of the values
+            cut off at each end; Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice").
     """
     found = np.sort([value for value in values if math.isfinite(value)])
     if not found.size:

@@ -92,8 +92,8 @@ def _markdown(run: RunHistory, ranked: list[ConfigurationResult], num_curves: in
 
 def _objective_text(objective: Objective) -> str:
     text = (
-        f"Objective: {objective.goal} `{objective.key}`, the {objective.over_seeds} over seeds of each seed's "
-        "last valid value."
+        f"Objective: {objective.goal} `{objective.key}`, the {objective.over_seeds} over seeds of each "
+        "seed's last valid value."
     )
     if objective.threshold is None:
         return text

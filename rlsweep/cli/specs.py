@@ -1,5 +1,7 @@
-"""Commands that read specs and run nothing: validate, plan, schema, convert. Heavy imports stand inside of the
-functions, so that `validate` and `--help` answer at once."""
+"""Commands that read specs and run nothing: validate, plan, schema, convert.
+
+Heavy imports stand inside of the functions, so that `validate` and `--help` answer at once.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ def plan(
     as_json: AsJson = False,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
-    """Show what a sweep will run and cost, without training; on the cluster of RAY_ADDRESS where it is set."""
+    """Show what a sweep will run and cost, here or on the cluster of RAY_ADDRESS, without training."""
     show_plan(
         load_spec(spec, profile, overrides),
         Storage(storage),

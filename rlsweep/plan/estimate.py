@@ -114,8 +114,8 @@ def _asha_share(grace: int, factor: float, length: int) -> float:
 
 
 def _hyperband_graces(trials: int, max_t: int, factor: float) -> float:
-    """Length of all trials in units of the grace: Tune's brackets, filled one after the other (Li et al. 2018,
-    algorithm 1, with Tune's sizes)."""
+    """Length of all trials in units of the grace: Tune's brackets, filled one after the other (Li et al.
+    2018, algorithm 1, with Tune's sizes)."""
     num_brackets = round(math.log(max(max_t, 1), factor)) + 1
     total, bracket = 0.0, 0
     while trials > 0:

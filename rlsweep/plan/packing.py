@@ -202,7 +202,7 @@ def _choose(demands: Sequence[Demand], strategy: str, views: Views) -> dict[int,
 
 
 def _order(demands: Sequence[Demand]) -> list[int]:
-    """Scarce and large first (`SortRequiredResources`): GPUs, resources of one's own, memory, CPUs."""
+    """Scarce and large first (`SortRequiredResources`): GPUs, then others by name, memory, CPUs."""
     last = ["object_store_memory", "memory", "CPU"]
     own = sorted({resource for demand in demands for resource, _ in demand}.difference(["GPU", *last]))
     amounts = [dict(demand) for demand in demands]

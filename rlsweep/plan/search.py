@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -36,7 +37,8 @@ Outcome = Literal["complete", "pruned", "failed"]
 
 STARTUP_SHARE = 4
 MAX_STARTUP_CONFIGURATIONS = 10
-"""Configurations drawn at random before a model chooses: a quarter of the trials, at most Optuna's default."""
+"""Configurations drawn at random before a model chooses: a quarter of the trials, at most Optuna's
+default."""
 
 MIN_POPULATION = 4
 MAX_POPULATION = 50
@@ -44,6 +46,9 @@ MAX_POPULATION = 50
 
 _WITHOUT_CONDITIONS = ("cmaes", "gp")
 """Samplers for spaces of one shape: they are given every coordinate, also where a condition hides it."""
+
+_REPEATS_OF_A_MODEL = 3
+"""A model that proposes what is known already so often is left for a random draw."""
 
 _DRAWS_PER_CONFIGURATION = 100
 """A space with fewer distinct configurations than `trials` gives up after so many draws for the next one."""
@@ -64,13 +69,15 @@ class Search:
         self._distributions = {path: self._space.optuna_distribution(path) for path in self._space.leaders}
         self._study = _create_study(_sampler(sweep), [objective.goal for objective in sweep.objective])
         self._trials: dict[str, optuna.Trial] = {}
-        for point in _first_points(sweep, self._space):
-            self._study.enqueue_trial(dict(self._space.coordinates(point)))
+        self._points = deque(_first_points(sweep, self._space))
+        self._random = {path: value_sampler(sweep, path) for path in self._space.leaders}
 
     def ask(self) -> Values | None:
         """The next configuration, one that was not proposed before; None where the space has no more."""
-        for _ in range(_DRAWS_PER_CONFIGURATION):
-            trial = self._ask_optuna()
+        for attempt in range(_DRAWS_PER_CONFIGURATION):
+            if attempt >= _REPEATS_OF_A_MODEL:  # it has converged: look elsewhere
+                self._points.append(self._draw_at_random())
+            trial = self._ask_optuna(self._points.popleft() if self._points else {})
             values = self._values(trial)
             if (key := _key(values)) not in self._trials:
                 self._trials[key] = trial
@@ -106,13 +113,18 @@ class Search:
         """
         if not self._space.holds(values):
             return False
-        self._study.enqueue_trial(dict(self._space.coordinates(values)))
-        trial = self._ask_optuna()
+        trial = self._ask_optuna(values)
         self._trials[_key(self._values(trial))] = trial
         return True
 
-    def _ask_optuna(self) -> optuna.Trial:
+    def _ask_optuna(self, point: Values) -> optuna.Trial:
+        """A trial whose coordinates are those of a point, where it has them."""
+        if point:
+            self._study.enqueue_trial(dict(self._space.coordinates(point)))
         return self._study.ask(self._distributions if self._method in _WITHOUT_CONDITIONS else None)
+
+    def _draw_at_random(self) -> Values:
+        return {path: draw() for path, draw in self._random.items()}
 
     def _values(self, trial: optuna.Trial) -> Values:
         return self._space.configuration(lambda path: _suggest(trial, path, self._distributions[path]))

@@ -140,7 +140,7 @@ def coordinate_distribution(range_: Distribution) -> BaseDistribution:
 
 
 def decode(range_: Distribution, coordinate: Coordinate) -> Any:
-    """The value at a coordinate: rounded to DRAWN_DIGITS, or to the range's step, and inside of its bounds."""
+    """The value at a coordinate: rounded to DRAWN_DIGITS or to the range's step, inside of its bounds."""
     if range_.values is not None or range_.kind == "constant":
         return (range_.choices or [])[int(coordinate)]
     if range_.kind in INTEGER_KINDS:

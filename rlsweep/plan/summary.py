@@ -73,18 +73,14 @@ class Summary:
         plan, work, sweep = self.plan, self.work, self.plan.sweep
         frames = work.env_steps * sweep.env.frames_per_env_step
         confirming = f", then {work.confirming_trials} to confirm the best" if work.confirming_trials else ""
+        configurations = f"{plan.num_configurations} configurations x {len(sweep.seeds)} seeds"
         nodes = f"{len(plan.machine.nodes)} node{'s' if len(plan.machine.nodes) > 1 else ''}"
+        machine = f"{plan.machine.cpus} CPUs and {plan.machine.gpus:g} GPUs of {nodes}"
         found = [
             ("search", _search_text(plan)),
-            (
-                "trials",
-                f"{work.trials} ({plan.num_configurations} configurations x {len(sweep.seeds)} seeds){confirming}",
-            ),
+            ("trials", f"{work.trials} ({configurations}){confirming}"),
             ("one trial takes", _bundles_text(plan.resources.bundles, plan.resources.placement)),
-            (
-                "at once",
-                f"{plan.max_concurrent} on {plan.machine.cpus} CPUs and {plan.machine.gpus:g} GPUs of {nodes}",
-            ),
+            ("at once", f"{plan.max_concurrent} on {machine}"),
             ("", self._nodes_text()),
             (
                 "env steps",

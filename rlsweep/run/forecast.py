@@ -33,8 +33,8 @@ def summarize(plan: Plan, storage: Storage, probed: Throughput | None = None) ->
         probed: what a probe measured.
 
     Raises:
-        PreflightError: the network cannot be made, or the checkpoints need more disk than the budget allows or
-            than there is.
+        PreflightError: the network cannot be made, or the checkpoints need more disk than the budget allows
+            or than there is.
     """
     work = expected_work(plan)
     throughput = probed or measured_throughput(plan, storage)

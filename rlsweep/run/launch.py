@@ -150,8 +150,8 @@ class _SweepRun:
         first_seed = max(self._plan.sweep.seeds) + 1
         waiting = []
         for seed in range(first_seed, first_seed + confirm.seeds):
-            for trial_id in best:
-                trial = self._plan.trial(self._manifest.trial(trial_id).values, seed)
+            for chosen in best:
+                trial = self._plan.trial(self._manifest.trial(chosen).values, seed)
                 record = self._manifest.add(new_record(trial, CONFIRM))
                 if record.status not in ENDED:
                     waiting.append(record)
@@ -215,7 +215,8 @@ class _SweepRun:
         self._manifest.write(self._layout)
         if unended and not self.spent:
             raise SweepInterruptedError(
-                f"stopped with {len(unended)} trials to go; the same command starts those anew and keeps the rest"
+                f"stopped with {len(unended)} trials to go; "
+                "the same command starts those anew and keeps the rest"
             )
 
 

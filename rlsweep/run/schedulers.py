@@ -54,7 +54,7 @@ class Guarded(TrialScheduler):
 
     @property
     def metric(self) -> str:
-        return COMPARED
+        return self._objective.key  # Tune wants it in every row
 
     @property
     def supports_buffered_results(self) -> bool:

@@ -106,7 +106,7 @@ class Trial(Trainable):
         write_manifest(folder, self._row)
 
     def load_checkpoint(self, checkpoint: str | None) -> None:
-        """Go on from a checkpoint folder, its own or (PBT) another trial's, with this trial's hyperparameters.
+        """Go on from a checkpoint, its own or (PBT) another trial's, with this trial's hyperparameters.
 
         Raises:
             RunError: the folder is not whole.

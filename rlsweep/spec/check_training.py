@@ -90,7 +90,7 @@ def _kind_fault(algorithm: str, found: Hyperparameter, name: str, value: Any) ->
 
 
 def _nested_fault(found: Hyperparameter, name: str, nested: str) -> Fault | None:
-    """A key inside of a mapping. RLlib alone knows all of them, but a near miss of a default one is a slip."""
+    """A key inside of a mapping. RLlib alone knows all; a near miss of a default one is a slip."""
     key = nested.partition(".")[0]
     if key == PER_LEARNER or not isinstance(found.default, dict) or key in found.default:
         return None

@@ -188,7 +188,7 @@ class _Assembly:
             self.issues += error.issues
 
     def merge_search_spaces(self, document: Document) -> None:
-        """Lay the spec's own parameters over those of the search spaces that it names, the last one uppermost."""
+        """Lay the spec's parameters over those of its search spaces, the last of them uppermost."""
         search = document.data.get("search")
         if not isinstance(search, dict) or not search.get("space"):
             return

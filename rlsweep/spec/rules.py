@@ -87,7 +87,7 @@ def _scheduler_rules(sweep: Sweep) -> Iterator[Found]:
             if isinstance(scheduler, HyperbandSpec)
             else "chooses new values itself while the trials run"
         )
-        message = f"scheduler.type: {scheduler.type} {reason}; it does not go with search.method: {sweep.search.method}"
+        message = f"scheduler.type: {scheduler.type} {reason}; it does not go with {sweep.search.method}"
         yield "scheduler.type", Fault(message, "search.method: random, sobol or grid")
     if isinstance(scheduler, (PbtSpec, Pb2Spec)):
         yield from _population_rules(sweep, scheduler.type)

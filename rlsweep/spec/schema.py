@@ -1,7 +1,7 @@
 """The spec as a JSON Schema (draft-07), for editors: names, kinds and what each key means.
 
-Made from the same models that check a spec. A file may be partial (a base, a profile, a child of `extends`), so
-nothing is required here; what is missing in the end, `rlsweep validate` says.
+Made from the same models that check a spec. A file may be partial (a base, a profile, a child of `extends`),
+so nothing is required here; what is missing in the end, `rlsweep validate` says.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class SearchSpec(SpecModel):
     """`search:`: which configurations are tried.
 
     Attributes:
-        method: `grid` tries every combination; `random` and `sobol` (scrambled Sobol sequence, Owen 1998) draw
-            `trials`; `tpe` (Bergstra et al. 2011), `cmaes` (Hansen 2016), `gp` (Gaussian process) and
+        method: `grid` tries every combination; `random` and `sobol` (scrambled Sobol sequence, Owen 1998)
+            draw `trials`; `tpe` (Bergstra et al. 2011), `cmaes` (Hansen 2016), `gp` (Gaussian process) and
             `nsga2` (Deb et al. 2002, for several objectives) choose by the results so far.
         trials: number of configurations, each once per seed; a grid has as many as it has.
         seed: of the draws, so that two runs try the same configurations.

@@ -67,7 +67,7 @@ def _issues_between_sections(sweep: Sweep, document: Document) -> list[Issue]:
 
 
 def key_path(dotted: str) -> KeyPath:
-    """`stop.env_steps` as keys; what follows `search.parameters.` is one key, a number is a place in a list."""
+    """`stop.env_steps` as keys; what follows `search.parameters.` is one key, a number a list's item."""
     keys = dotted.split(".") if dotted else []
     if keys[:2] == ["search", "parameters"] and len(keys) > 2:
         return ("search", "parameters", ".".join(keys[2:]))
@@ -79,7 +79,8 @@ def _repaired(data: dict[str, Any], error: ValidationError) -> dict[str, Any]:
     for details in error.errors(include_url=False):
         path = written_path(details["loc"], data)
         _replace(data, path, _PLACEHOLDERS.get(path))
-    return _without_gaps(data)
+    cleaned: dict[str, Any] = _without_gaps(data)
+    return cleaned
 
 
 def _replace(data: dict[str, Any], path: KeyPath, value: Any) -> None:

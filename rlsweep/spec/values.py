@@ -53,7 +53,14 @@ def value_at(sweep: Sweep, path: str) -> Any:
             place = hyperparameters(sweep.algorithm)[key].default
         else:
             raise KeyError(path)
-    return place
+    return _plain(place)
+
+
+def _plain(value: Any) -> Any:
+    """As it would stand in a spec: lists, not tuples, and sections as mappings."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(exclude_unset=True)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _set(data: dict[str, Any], path: str, value: Any) -> None:

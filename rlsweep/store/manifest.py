@@ -128,7 +128,7 @@ class Manifest:
         return {record.id: record for record in self.trials}[trial_id]
 
     def add(self, record: TrialRecord) -> TrialRecord:
-        """Append a trial; one of the same id that is there already stays as it is. Returns the one that counts."""
+        """Append a trial, unless one of the same id is there already; returns the one that counts."""
         known = next((found for found in self.trials if found.id == record.id), None)
         if known is None:
             self.trials.append(record)

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlsweep.errors import PreflightError, SpecError
+from rlsweep.errors import PreflightError, RlsweepError, SpecError
 from rlsweep.plan import Machine, make
 from rlsweep.spec import load
 
@@ -59,16 +59,17 @@ def spec(tmp_path: Path) -> Path:
 def check(spec: Path, raw: bytes, **arguments: Any) -> None:
     """Load and plan; anything but an error of the spec or of the machine is a bug."""
     spec.write_bytes(raw)
+    found: RlsweepError | None = None
     try:
         sweep = load(spec, root=ROOT, **arguments).sweep
         if (sweep.search.trials or 1) * len(sweep.seeds) < 1000:
             make(sweep, MACHINE)
-    except SpecError as error:
-        assert error.exit_code == 2
-        assert error.issues
-        assert all(issue.message for issue in error.issues)
-    except PreflightError as error:
-        assert error.exit_code == 4
+    except (SpecError, PreflightError) as error:
+        found = error
+    assert found is None or found.exit_code == (2 if isinstance(found, SpecError) else 4)
+    if isinstance(found, SpecError):
+        assert found.issues
+        assert all(issue.message for issue in found.issues)
 
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Placements computed by hand; tests/integration/test_packing.py asks Ray itself."""
+"""Placements computed by hand; tests/integration/test_placement.py asks Ray itself."""
 
 from __future__ import annotations
 

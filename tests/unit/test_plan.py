@@ -111,7 +111,7 @@ def test_different_values_have_different_names_and_equal_ones_none_twice() -> No
     [
         (
             "search.parameters={env.grayscale: {values: [false]}, env.frame_stack_by: {values: [connector]}}",
-            "grayscale=False,frame_stack_by=connector: env: frame_stack_by: connector stacks grayscale frames",
+            "grayscale=False,frame_stack_by=connector: env: frame_stack_by: connector stacks grayscale",
         ),
     ],
 )
