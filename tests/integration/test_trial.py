@@ -11,6 +11,7 @@ import pytest
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
 from rlsweep.errors import RunError
 from rlsweep.plan import Machine, make
@@ -199,3 +200,100 @@ def test_evaluation_plays_whole_games(machine: Machine) -> None:
         assert row[rows.EVALUATION_SCORE] >= 8
     finally:
         trial.cleanup()
+
+
+def optimizer_rates(trial: Trial) -> set[float]:
+    """The learning rates of every parameter group of the learner's optimizers."""
+
+    def rates(learner: TorchLearner) -> list[float]:
+        optimizers = learner.get_optimizers_for_module(DEFAULT_MODULE_ID)
+        return [group["lr"] for _, optimizer in optimizers for group in optimizer.param_groups]
+
+    results = trial._algorithm.learner_group.foreach_learner(rates)
+    return {rate for result in results for rate in result.get()}
+
+
+def test_hyperparameters_are_in_force_after_another_trials_checkpoint(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """What PBT does: weights and counters of the donor, hyperparameters of its own."""
+    donor = trial_of(small("cartpole_ppo.yaml", "training.entropy_coeff=0.02"), machine)
+    sweep = small(
+        "cartpole_ppo.yaml",
+        "search.parameters={training.lr: {values: [7e-4]}}",
+        "training.entropy_coeff=0.005",
+        "training.clip_param=0.15",
+    )
+    heir = trial_of(sweep, machine)
+    try:
+        for _ in range(2):
+            row = donor.train()
+        donor.save_checkpoint(str(tmp_path))
+        assert optimizer_rates(donor) == {1e-3}
+        heir.load_checkpoint(str(tmp_path))
+        assert optimizer_rates(heir) == {7e-4}, "before any update"
+        after = heir.train()
+        assert optimizer_rates(heir) == {7e-4}
+        assert after["learner/lr"] == pytest.approx(7e-4)
+        assert after["learner/entropy_coeff"] == pytest.approx(0.005)
+        assert after[rows.ENV_STEPS] > row[rows.ENV_STEPS]
+        assert after[rows.LINEAGE]["donor"] == donor._trial.id
+        assert after[rows.LINEAGE]["values"] == {"training.lr": 7e-4}
+        assert heir.train()[rows.LINEAGE] is None
+    finally:
+        donor.cleanup()
+        heir.cleanup()
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "appo", "impala"])
+def test_schedules_change_what_the_learner_uses(algorithm: str, machine: Machine, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    clip = "" if algorithm == "impala" else "clip_param: {linear: [0.4, 0.0]}, "
+    spec.write_text(
+        APPO.replace("algorithm: appo", f"algorithm: {algorithm}")
+        .replace("env_steps: 1M", "env_steps: 8k")
+        .replace("lr: 5e-4", f"lr: {{linear: [1e-3, 0]}}, {clip}entropy_coeff: {{cosine: [0.02, 0.0]}}")
+    )
+    trial = trial_of(load(spec).sweep, machine)
+    seen = []
+    try:
+        for _ in range(40):
+            row = trial.train()
+            if np.isfinite(row["learner/total_loss"]):
+                seen.append([row[key] for key in ("learner/lr", "learner/entropy_coeff")])
+                if clip:
+                    seen[-1].append(row["learner/clip_param"])
+            if row["done"]:
+                break
+    finally:
+        trial.cleanup()
+    falling = np.array(seen)
+    assert len(falling) > 1
+    assert (np.diff(falling, axis=0) <= 0).all()
+    assert (falling[-1] < 0.7 * falling[0]).all(), falling
+
+
+def test_dqn_explores_by_its_schedule(machine: Machine) -> None:
+    sweep = small("breakout_dqn.yaml", "training.epsilon={piecewise: [[0, 1.0], [1k, 0.1]]}")
+    trial = trial_of(sweep, machine)
+    try:
+        assert trial._algorithm.config.epsilon == [[0, 1.0], [1000, 0.1]]
+        module = trial._algorithm.get_module()
+        module.epsilon_schedule.update(500)
+        assert module.epsilon_schedule.get_current_value() == pytest.approx(0.55)
+    finally:
+        trial.cleanup()
+
+
+def test_a_stop_without_improvement_and_after_iterations(machine: Machine) -> None:
+    def rows_until_done(*overrides: str) -> int:
+        trial = trial_of(small("cartpole_ppo.yaml", *overrides), machine)
+        try:
+            return next(count for count in range(1, 60) if trial.train()["done"])
+        finally:
+            trial.cleanup()
+
+    assert rows_until_done("stop={env_steps: 1M, iterations: 4}") == 4
+    frozen = ("stop={env_steps: 1M, no_improvement: 2k}", "search.parameters.training.lr.values=[0.0]")
+    assert 4 < rows_until_done(*frozen) < 60
+    assert rows_until_done("stop={frames: 1500}") == 3

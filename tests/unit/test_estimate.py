@@ -57,9 +57,7 @@ def test_a_budget_of_trials_cuts_the_plan() -> None:
 
 
 def test_gpu_hours_are_shares_times_hours() -> None:
-    planned = plan(
-        "scheduler={type: fifo}", "resources.gpus_per_learner=0.25", machine=Machine.of(16, 1)
-    )
+    planned = plan("scheduler={type: fifo}", "resources.gpus_per_learner=0.25", machine=Machine.of(16, 1))
     work = expected_work(planned)
     cost = expected_cost(planned, work, 1000.0, "measured")
     assert planned.max_concurrent == 4

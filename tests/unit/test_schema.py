@@ -24,7 +24,9 @@ def validator() -> jsonschema.Draft7Validator:
 
 def test_the_committed_schema_is_fresh() -> None:
     found = json.loads(json.dumps(schema()))
-    assert found == json.loads(COMMITTED.read_text("utf-8")), "run: rlsweep schema --output docs/sweep.schema.json"
+    assert found == json.loads(COMMITTED.read_text("utf-8")), (
+        "run: rlsweep schema --output docs/sweep.schema.json"
+    )
     jsonschema.Draft7Validator.check_schema(found)
 
 
