@@ -1,7 +1,8 @@
 """Which configuration won: one line per configuration, over its seeds.
 
 A configuration's result is the mean (or what `over_seeds` says) over its seeds of each seed's last value, not
-its best one: the best of a noisy curve is a number that luck made (Henderson et al. 2018; Agarwal et al. 2021).
+its best one: the best of a noisy curve is a number that luck made (Henderson et al. 2018; Agarwal et al.
+2021).
 """
 
 from __future__ import annotations

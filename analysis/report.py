@@ -126,6 +126,11 @@ def _cautions(run: RunHistory, ranked: list[ConfigurationResult]) -> list[str]:
         cautions.append(
             f"- Some seeds have no valid value, which ranks a configuration back: {', '.join(partial)}."
         )
+    if run.manifest.spec.get("scheduler", {}).get("type") in ("pbt", "pb2"):
+        cautions.append(
+            "- A member of a population is called by the values that it began with; the values that it took "
+            f"over stand in its {RunLayout.LINEAGE_JSON}."
+        )
     if any(found.is_confirmed for found in ranked):
         cautions.append(
             "- Confirmed configurations are judged by seeds that the search has not seen; the others by the "

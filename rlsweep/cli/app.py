@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rlsweep.errors import PreflightError, SpecError, UsageError, nearest
 from rlsweep.store.layout import RunLayout, Storage
 
 if TYPE_CHECKING:
+    from rlsweep.plan.summary import Summary
     from rlsweep.spec import LoadedSpec
 
 app = typer.Typer(
@@ -26,7 +29,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-messages = Console(stderr=True, highlight=False)
+messages = Console(stderr=True, width=None if sys.stderr.isatty() else 160, highlight=False)
+data = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+"""stderr and stdout."""
+
+MAX_TRIALS_SHOWN = 50
+"""More lines than this nobody reads; `--json` has them all."""
 
 Spec = Annotated[str, typer.Argument(help="A spec: a path, or the name of a file in sweeps/.")]
 Run = Annotated[str, typer.Argument(help="Name of a run, a folder of the storage.")]
@@ -77,9 +85,30 @@ def run_layout(run: str, storage: Path) -> RunLayout:
     raise UsageError(f"no run {run!r} in {storage}; there are: {', '.join(known) or 'none'}{hint}")
 
 
-def print_table(header: list[str], lines: list[list[str]]) -> None:
-    """Data as a table on stdout, as wide as the terminal."""
+def print_table(header: list[str], lines: list[list[str]], console: Console = data) -> None:
+    """A table as wide as the terminal."""
     table = Table(*header)
     for line in lines:
         table.add_row(*line)
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    console.print(table)
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """What a plan will run and cost."""
+    trials = summary.plan.trials
+    if trials:
+        lines = [
+            [trial.id, f"{trial.sweep.stop.env_steps:,}", json.dumps(trial.resources.bundles)]
+            for trial in trials[:MAX_TRIALS_SHOWN]
+        ]
+        print_table(["trial", "env steps", "bundles"], lines, console)
+    if len(trials) > MAX_TRIALS_SHOWN:
+        console.print(f"… and {len(trials) - MAX_TRIALS_SHOWN:,} more trials")
+    differences = [[one.name, _shown(one.value), _shown(one.default)] for one in summary.differences]
+    print_table(["hyperparameter", "here", "RLlib's default"], differences, console)
+    for name, text in summary.lines:
+        console.print(f"{name:>16}  {text}", soft_wrap=True, markup=False)
+
+
+def _shown(value: Any) -> str:
+    return escape(value if isinstance(value, str) else json.dumps(value))

@@ -20,6 +20,7 @@ from rlsweep.cli.app import (
     load_spec,
     located,
     messages,
+    print_summary,
     print_table,
     run_layout,
 )
@@ -55,9 +56,10 @@ def run(
 
     with ray_session() as machine, located(loaded):
         plan = make(loaded.sweep, machine)
-        for name, text in summarize(plan, Storage(storage)).lines:
-            messages.print(f"{name:>16}  {text}", soft_wrap=True)
-        launched = launch(plan, Storage(storage), profile=profile or "", supersede=supersede)
+        print_summary(summarize(plan, Storage(storage)), messages)
+        launched = launch(
+            plan, Storage(storage), profile=profile or "", supersede=supersede, files=loaded.files
+        )
     name, manifest = loaded.sweep.name, launched.manifest
     if launched.spent:
         messages.print(f"{name} ended early, spent {launched.spent}; run it again to go on", soft_wrap=True)

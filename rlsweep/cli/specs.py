@@ -20,20 +20,17 @@ from rlsweep.cli.app import (
     Spec,
     StorageDir,
     app,
+    data,
     load_spec,
     located,
     messages,
-    print_table,
+    print_summary,
 )
 from rlsweep.errors import UsageError
 from rlsweep.store.layout import DEFAULT_STORAGE, Storage
 
 if TYPE_CHECKING:
-    from rlsweep.plan.summary import Summary
     from rlsweep.spec import LoadedSpec
-
-MAX_TRIALS_SHOWN = 50
-"""More lines than this nobody reads; `--json` has them all."""
 
 
 @app.command()
@@ -144,27 +141,4 @@ def show_plan(
     if as_json:
         print(json.dumps(summary.to_json()))
     else:
-        _print_summary(summary)
-
-
-def _print_summary(summary: Summary) -> None:
-    planned = summary.plan
-    if planned.trials:
-        print_table(
-            ["trial", "env steps", "bundles"],
-            [
-                [trial.id, f"{trial.sweep.stop.env_steps:,}", json.dumps(trial.resources.bundles)]
-                for trial in planned.trials[:MAX_TRIALS_SHOWN]
-            ],
-        )
-        if len(planned.trials) > MAX_TRIALS_SHOWN:
-            print(f"… and {len(planned.trials) - MAX_TRIALS_SHOWN:,} more trials")
-    print_table(
-        ["hyperparameter", "here", "RLlib's default"],
-        [
-            [difference.name, json.dumps(difference.value), json.dumps(difference.default)]
-            for difference in summary.differences
-        ],
-    )
-    for name, text in summary.lines:
-        print(f"{name:>16}  {text}")
+        print_summary(summary, data)

@@ -127,8 +127,10 @@ def _refusal(resources: TrialResources, miss: Miss) -> PreflightError:
     parts = [_bundle_name(resources, miss.bundle)]
     lacking = [lack.resource for lack in miss.lacks]
     if miss.node is not None:
-        found = ", ".join(f"{lack.wanted:g} {lack.resource}s but has {lack.there:g}" for lack in miss.lacks)
-        parts.append(f"{miss.node} comes nearest: it needs {found}")
+        found = ", ".join(
+            f"{lack.wanted:g} {lack.resource} where {lack.there:g} is free" for lack in miss.lacks
+        )
+        parts.append(f"{miss.node} comes nearest: {found}")
     else:
         parts.append("no node is left for it")
     if miss.reason:

@@ -155,9 +155,11 @@ class Summary:
 
     def _disk_text(self) -> str:
         disk = self.disk
+        is_short = disk.total_bytes > disk.free_bytes
         return (
             f"{disk.total_bytes / GIB:.2f} GiB ({disk.checkpoints} of {disk.checkpoint_bytes / 1e6:.1f} MB), "
             f"{disk.free_bytes / GIB:.0f} GiB free"
+            + ("; TOO LITTLE: lower checkpoints.keep, or write elsewhere with --storage" if is_short else "")
         )
 
 

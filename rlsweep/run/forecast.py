@@ -33,8 +33,7 @@ def summarize(plan: Plan, storage: Storage, probed: Throughput | None = None) ->
         probed: what a probe measured.
 
     Raises:
-        PreflightError: the network cannot be made, or the checkpoints need more disk than the budget allows
-            or than there is.
+        PreflightError: the network cannot be made, or the checkpoints need more disk than the budget allows.
     """
     work = expected_work(plan)
     throughput = probed or measured_throughput(plan, storage)
@@ -53,12 +52,12 @@ def summarize(plan: Plan, storage: Storage, probed: Throughput | None = None) ->
 
 def _check_disk(disk: Disk, plan: Plan) -> None:
     allowed = plan.sweep.budget.disk
-    needed = f"the checkpoints take {disk.total_bytes / GIB:.2f} GiB"
     if allowed is not None and disk.total_bytes > allowed:
-        raise PreflightError(f"{needed}, budget.disk allows {allowed / GIB:.2f} GiB", key="budget.disk")
-    if disk.total_bytes > disk.free_bytes:
-        message = f"{needed}, {disk.free_bytes / GIB:.2f} GiB are free; lower checkpoints.keep"
-        raise PreflightError(message, key="checkpoints.keep")
+        raise PreflightError(
+            f"the checkpoints take {disk.total_bytes / GIB:.2f} GiB, "
+            f"budget.disk allows {allowed / GIB:.2f} GiB",
+            key="budget.disk",
+        )
 
 
 def _existing(path: Path) -> Path:

@@ -1,48 +1,23 @@
-"""`launch`: a plan under Ray Tune, from its first trial to the last one's end."""
+"""`launch`: a plan, and what its run folder holds already, under Ray Tune."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
-from ray import tune
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from analysis.comparison import compare
-from analysis.history import read_run
-from callbacks.driver.console import SweepConsole
-from callbacks.driver.history import History
-from rlsweep.errors import PreflightError, SweepInterruptedError
+from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan
-from rlsweep.plan.estimate import num_to_keep
-from rlsweep.plan.plan import trial_id
-from rlsweep.plan.space import Values
 from rlsweep.rl import preflight
-from rlsweep.run.manifest import Continuation, continue_run, known_results, new_record, objectives
-from rlsweep.run.schedulers import make_scheduler
-from rlsweep.run.searching import ConfigurationSearch
-from rlsweep.run.stopping import Budget
-from rlsweep.run.tracking import check_tracking, mlflow_tracker
-from rlsweep.run.trial import trainable_for
-from rlsweep.spec import ConfirmSpec, Sweep
+from rlsweep.run.manifest import continue_run
+from rlsweep.run.rounds import Rounds
+from rlsweep.run.tracking import check_tracking
 from rlsweep.store.layout import RunLayout, Storage
-from rlsweep.store.manifest import (
-    CONFIRM,
-    ENDED,
-    INTERRUPTED,
-    PENDING,
-    RUNNING,
-    SEARCH,
-    STOPPED,
-    TRIAL,
-    Manifest,
-    TrialRecord,
-)
+from rlsweep.store.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -58,7 +33,14 @@ class Launched:
     spent: str = ""
 
 
-def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool = False) -> Launched:
+def launch(
+    plan: Plan,
+    storage: Storage,
+    *,
+    profile: str = "",
+    supersede: bool = False,
+    files: Sequence[Path] = (),
+) -> Launched:
     """Run every trial of a plan that has not ended yet.
 
     A trial that ended before, with the same spec and seed, is not run again. One that was interrupted or
@@ -70,6 +52,7 @@ def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool =
         storage: where the run folder and the embedded MLflow store lie.
         profile: name of the spec's profile, noted in the manifest.
         supersede: set aside ended trials of another spec under the same name, instead of refusing.
+        files: of the spec, kept beside the resolved one in the manifest.
 
     Returns:
         How every trial stands, and what of the budget is spent.
@@ -85,12 +68,14 @@ def launch(plan: Plan, storage: Storage, *, profile: str = "", supersede: bool =
     layout.root.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(layout.lock, timeout=0):
-            return _launch(plan, storage, layout, profile, supersede)
+            return _launch(plan, storage, layout, profile, supersede, files)
     except Timeout:
         raise PreflightError(f"{layout.root} is in use: another process runs this sweep") from None
 
 
-def _launch(plan: Plan, storage: Storage, layout: RunLayout, profile: str, supersede: bool) -> Launched:
+def _launch(
+    plan: Plan, storage: Storage, layout: RunLayout, profile: str, supersede: bool, files: Sequence[Path]
+) -> Launched:
     before = Manifest.read(layout) if layout.manifest.exists() else None
     continuation = continue_run(plan, before, profile)
     if continuation.lost and not supersede:
@@ -99,129 +84,21 @@ def _launch(plan: Plan, storage: Storage, layout: RunLayout, profile: str, super
             f"{continuation.lost[0].id}; give this one another name (--set name=…), or set them aside with "
             "--supersede"
         )
-    sweep_run = _SweepRun(plan, continuation, layout, storage)
+    rounds = Rounds(plan, continuation, layout, storage)
     _set_aside([layout.trial(record.id) for record in continuation.superseded], layout)
     continuation.manifest.write(layout)
-    sweep_run.search()
-    if plan.sweep.confirm is not None and not sweep_run.spent:
-        sweep_run.confirm(plan.sweep.confirm)
-    return Launched(continuation.manifest, sweep_run.spent)
+    _keep(files, layout.spec)
+    rounds.search()
+    if plan.sweep.confirm is not None and not rounds.spent:
+        rounds.confirm(plan.sweep.confirm)
+    return Launched(continuation.manifest, rounds.spent)
 
 
-class _SweepRun:
-    """The rounds of one sweep under Tune: the search, then the trials that confirm its best.
-
-    Args:
-        plan, continuation: what there is to do, and what the run folder holds of it.
-        layout, storage: of the run.
-    """
-
-    def __init__(self, plan: Plan, continuation: Continuation, layout: RunLayout, storage: Storage) -> None:
-        self._plan = plan
-        self._continuation = continuation
-        self._manifest = continuation.manifest
-        self._layout = layout
-        self._storage = storage
-        self._budget = Budget(plan)
-
-    @property
-    def spent(self) -> str:
-        """What of the sweep's budget is spent, as words; empty while something is left."""
-        return self._budget.spent
-
-    def search(self) -> None:
-        """Run the trials of the search that have not ended."""
-        if self._plan.sweep.search.is_listed:
-            if self._continuation.waiting:
-                self._run_listed(self._continuation.waiting, make_scheduler(self._plan.sweep))
-            return
-        known = known_results(self._manifest, self._layout)
-        searcher = ConfigurationSearch(self._plan, self._manifest.objectives, self._add, known)
-        tune_config = self._tune_config(make_scheduler(self._plan.sweep))
-        tune_config.search_alg, tune_config.num_samples = searcher, -1
-        self._fit({}, tune_config, self._plan.num_trials)
-
-    def confirm(self, confirm: ConfirmSpec) -> None:
-        """Run the best configurations of the search again, with new seeds and to their own stop."""
-        run = read_run(self._layout)
-        best = [found.trials[0].trial_id for found in compare(run, SEARCH) if found.valid_seeds][
-            : confirm.top
-        ]
-        first_seed = max(self._plan.sweep.seeds) + 1
-        waiting = []
-        for seed in range(first_seed, first_seed + confirm.seeds):
-            for chosen in best:
-                trial = self._plan.trial(self._manifest.trial(chosen).values, seed)
-                record = self._manifest.add(new_record(trial, CONFIRM))
-                if record.status not in ENDED:
-                    waiting.append(record)
-        self._manifest.write(self._layout)
-        if waiting:
-            self._run_listed(waiting, FIFOScheduler())
-
-    def _add(self, values: Values, seed: int) -> None:
-        self._manifest.add(new_record(self._plan.trial(values, seed)))
-        self._manifest.write(self._layout)
-
-    def _run_listed(self, waiting: list[TrialRecord], scheduler: TrialScheduler) -> None:
-        trials = [{"values": record.values, "seed": record.seed} for record in waiting]
-        most = self._plan.sweep.resources.max_concurrent
-        tune_config = self._tune_config(scheduler)
-        tune_config.max_concurrent_trials = None if most == "auto" else most
-        self._fit({TRIAL: tune.grid_search(trials)}, tune_config, len(waiting))
-
-    def _fit(self, param_space: dict[str, Any], tune_config: tune.TuneConfig, num_trials: int) -> None:
-        sweep = self._plan.sweep
-        tune.Tuner(
-            trainable_for(self._plan),
-            param_space=param_space,
-            tune_config=tune_config,
-            run_config=tune.RunConfig(
-                name=sweep.name,
-                storage_path=str(self._storage.root.resolve()),
-                callbacks=[
-                    History(self._layout, self._on_status),
-                    mlflow_tracker(self._plan, self._continuation, self._layout, self._storage),
-                    SweepConsole(sweep.name, num_trials, sweep.stop.env_steps),
-                ],
-                stop=self._budget,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=sweep.failures.max_retries),
-                checkpoint_config=_checkpoint_config(sweep),
-            ),
-        ).fit()
-        self._raise_if_unended()
-
-    def _tune_config(self, scheduler: TrialScheduler) -> tune.TuneConfig:
-        return tune.TuneConfig(
-            scheduler=scheduler,
-            reuse_actors=True,
-            trial_name_creator=_name,
-            trial_dirname_creator=_name,
-        )
-
-    def _on_status(self, trial_id: str, status: str) -> None:
-        is_cut_off = status == STOPPED and self._budget.spent
-        self._manifest.trial(trial_id).status = INTERRUPTED if is_cut_off else status
-        self._manifest.write(self._layout)
-
-    def _raise_if_unended(self) -> None:
-        """Tune takes the first Ctrl-C for an order to stop, and returns as if all were done."""
-        unended = [
-            record for record in self._manifest.trials if record.status in (PENDING, RUNNING, INTERRUPTED)
-        ]
-        for record in unended:
-            record.status = PENDING if record.status == PENDING else INTERRUPTED
-        self._manifest.write(self._layout)
-        if unended and not self.spent:
-            raise SweepInterruptedError(
-                f"stopped with {len(unended)} trials to go; "
-                "the same command starts those anew and keeps the rest"
-            )
-
-
-def _name(trial: Trial) -> str:
-    return trial_id(**trial.config[TRIAL])
+def _keep(files: Sequence[Path], folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in files:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / "-".join(path.parts[-2:]))
 
 
 def _set_aside(folders: list[Path], layout: RunLayout) -> None:
@@ -231,14 +108,3 @@ def _set_aside(folders: list[Path], layout: RunLayout) -> None:
             target = layout.superseded / f"{folder.name}-{moment}"
             target.parent.mkdir(exist_ok=True)
             shutil.move(folder, target)
-
-
-def _checkpoint_config(sweep: Sweep) -> tune.CheckpointConfig:
-    """The best checkpoints by the first objective; by the score where that one waits for a score."""
-    compared = objectives(sweep)[0].on_the_way
-    return tune.CheckpointConfig(
-        num_to_keep=num_to_keep(sweep),
-        checkpoint_score_attribute=compared.key,
-        checkpoint_score_order="max" if compared.maximize else "min",
-        checkpoint_at_end=True,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import random
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 from ray.tune.schedulers.pb2 import PB2
+from sklearn.exceptions import ConvergenceWarning
 
 from analysis.judgement import row_value
 from rlsweep.plan.search import value_sampler
@@ -151,6 +153,8 @@ def _population(sweep: Sweep, spec: PbtSpec | Pb2Spec, common: dict[str, Any]) -
     }
     parameters = sweep.search.parameters
     if isinstance(spec, Pb2Spec):
+        # Its Gaussian process has a handful of points and reaches the bounds of its lengthscales.
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
         bounds = {path: [range_.min, range_.max] for path, range_ in parameters.items()}
         return PB2(hyperparam_bounds={TRIAL: {"values": bounds}}, **shared)
     mutations = {

@@ -28,11 +28,13 @@ class LoadedSpec:
 
     Attributes:
         profiles: names of all profiles of the spec.
+        files: the spec, what it extends and its search spaces, as they lie on disk with their comments.
     """
 
     sweep: Sweep
     document: Document
     profiles: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def location(self, dotted: str) -> Location:
         """Where the key `a.b.c` was written, or the nearest section round it."""
@@ -69,7 +71,7 @@ def load(
     issues = assembly.issues + issues
     if issues or sweep is None:
         raise SpecError(_in_order(issues))
-    return LoadedSpec(sweep, document, profiles)
+    return LoadedSpec(sweep, document, profiles, tuple(assembly.files))
 
 
 def load_all_profiles(spec: str | Path, overrides: Sequence[str] = (), root: Path = Path()) -> LoadedSpec:
@@ -128,10 +130,12 @@ class _Assembly:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.issues: list[Issue] = []
+        self.files: list[Path] = []
 
     def read_with_parents(self, path: Path, children: tuple[Path, ...]) -> Document:
         """A spec over what it extends, and that over what it extends in turn."""
         document = parse_file(path, self.issues)
+        self.files.append(path)
         parent = document.data.pop("extends", None)
         if parent is None:
             return document
@@ -217,6 +221,7 @@ class _Assembly:
         except (OSError, ValueError) as error:
             raise SpecError([Issue(where, str(error))]) from None
         space = parse_file(path, self.issues)
+        self.files.append(path)
         for key in space.data:
             if key not in _SPACE_KEYS:
                 message, allowed = f"unknown key {key!r} in a search space", ", ".join(_SPACE_KEYS)

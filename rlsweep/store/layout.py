@@ -34,6 +34,11 @@ class RunLayout:
         return self.root / "sweep.json"
 
     @property
+    def spec(self) -> Path:
+        """`spec/`: the files that the last run was started from, comments and all."""
+        return self.root / "spec"
+
+    @property
     def report(self) -> Path:
         """`report/`: can be deleted, `rlsweep report` writes it again."""
         return self.root / "report"

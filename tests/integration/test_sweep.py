@@ -76,6 +76,8 @@ def rows_of(layout: RunLayout, trial_id: str) -> list[dict[str, Any]]:
 def test_every_trial_has_its_history(layout: RunLayout) -> None:
     manifest = Manifest.read(layout)
     assert [record.status for record in manifest.trials] == ["finished", "finished"]
+    kept = (layout.spec / "sweeps-cartpole_ppo.yaml").read_text("utf-8")
+    assert kept == (ROOT / "sweeps" / "cartpole_ppo.yaml").read_text("utf-8"), "comments and all"
     for record in manifest.trials:
         rows = rows_of(layout, record.id)
         assert len(rows) >= 3

@@ -50,7 +50,7 @@ def test_plan_as_json() -> None:
         (
             ["plan", "breakout_ppo_reference.yaml", "--cpus", "2"],
             4,
-            "breakout_ppo_reference.yaml:38:13: one trial",
+            "breakout_ppo_reference.yaml:39:13: one trial",
         ),
         (["report", "nothing", "--storage", "/nonexistent"], 2, "no run 'nothing'"),
         (["rollout", "nothing", "--storage", "/nonexistent"], 2, "no run 'nothing'"),

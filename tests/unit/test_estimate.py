@@ -41,7 +41,7 @@ def test_asha_saves_what_its_rungs_cut() -> None:
 
 
 def test_hyperband_fills_its_brackets() -> None:
-    # 8 graces, factor 2: four brackets; the first holds four trials of 8 graces, the second four of them from 4.
+    # 8 graces, factor 2: the first bracket holds four trials of 8 graces, the second four that begin with 4.
     planned = plan("scheduler={type: hyperband, grace: 1M, reduction_factor: 2}")
     assert expected_work(planned).env_steps == (4 * 8 + 4 * 4 + 2 * 4) * 1_000_000
 

@@ -3,18 +3,24 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rlsweep.errors import PreflightError, SpecError
 from rlsweep.plan import Machine, Plan, make
+from rlsweep.plan.estimate import expected_work
 from rlsweep.plan.search import configurations
+from rlsweep.plan.summary import Disk, Summary
 from rlsweep.spec import Sweep, load
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-SHIPPED = sorted(path.name for path in (ROOT / "sweeps").glob("*.yaml"))
+SWEEPS = ROOT / "sweeps"
+SHIPPED = sorted(
+    str(path.relative_to(SWEEPS)) for path in SWEEPS.rglob("*.yaml") if path.parent.name != "base"
+)
 WORKSTATION = Machine.of(cpus=16, gpus=1)
 
 
@@ -23,13 +29,31 @@ def test_all_shipped_specs_are_here() -> None:
         "breakout_dqn.yaml",
         "breakout_lr.yaml",
         "breakout_ppo_reference.yaml",
+        "cartpole/asha.yaml",
+        "cartpole/cmaes.yaml",
+        "cartpole/gp.yaml",
+        "cartpole/grid.yaml",
+        "cartpole/hyperband.yaml",
+        "cartpole/median.yaml",
+        "cartpole/nsga2.yaml",
+        "cartpole/pb2.yaml",
+        "cartpole/pbt.yaml",
+        "cartpole/random.yaml",
+        "cartpole/sobol.yaml",
+        "cartpole/tpe.yaml",
         "cartpole_ppo.yaml",
         "pong_impala.yaml",
     ]
 
 
-@pytest.mark.parametrize("profile", [None, "smoke"])
-@pytest.mark.parametrize("spec", SHIPPED)
+@pytest.mark.parametrize(
+    ("spec", "profile"),
+    [
+        (spec, profile)
+        for spec in SHIPPED
+        for profile in ((None,) if spec.startswith("cartpole/") else (None, "smoke"))
+    ],
+)
 def test_the_plan_of_a_shipped_spec_is_the_golden_one(spec: str, profile: str | None) -> None:
     """RLSWEEP_UPDATE_GOLDEN=1 writes the files anew; read the difference before committing it."""
     sweep = load(spec, profile=profile, root=ROOT).sweep
@@ -41,17 +65,10 @@ def test_the_plan_of_a_shipped_spec_is_the_golden_one(spec: str, profile: str | 
     assert found == json.loads(path.read_text("utf-8"))
 
 
-def describe(plan: Plan) -> list[dict[str, object]]:
-    return [
-        {
-            "id": trial.id,
-            "values": trial.values,
-            "seed": trial.seed,
-            "env_steps": trial.sweep.stop.env_steps,
-            "bundles": trial.resources.bundles,
-        }
-        for trial in plan.trials
-    ]
+def describe(plan: Plan) -> dict[str, Any]:
+    """What `rlsweep plan --json` says, as far as it does not depend on where it is said."""
+    summary = Summary(plan, expected_work(plan), None, Disk(0, 0, 0)).to_json()
+    return {key: value for key, value in summary.items() if key not in ("cost", "disk", "nodes")}
 
 
 def search(**arguments: object) -> Sweep:

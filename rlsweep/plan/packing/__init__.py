@@ -1,0 +1,7 @@
+"""How many equal trials a cluster holds at once, and on which nodes: Ray's placement, without Ray."""
+
+from rlsweep.plan.packing.miss import Lack, Miss, nearest_miss
+from rlsweep.plan.packing.place import Free, Placement, pack, place
+from rlsweep.plan.packing.units import Bundle, Node
+
+__all__ = ["Bundle", "Free", "Lack", "Miss", "Node", "Placement", "nearest_miss", "pack", "place"]
