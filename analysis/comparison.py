@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.history import RunHistory, TrialHistory
-from analysis.judgement import over_seeds, pareto_front, row_value
+from analysis.judgement import over_seeds, pareto_front, trial_values
 from rlsweep.errors import RunError
-from rlsweep.store.manifest import CONFIRM, FINISHED, Objective
+from rlsweep.store.manifest import CONFIRM, FINISHED, STOPPED, Objective
 from rlsweep.store.rows import ENV_STEPS, SCORE_VALID, WINDOW_SCORES
 
 
@@ -80,6 +80,11 @@ class ConfigurationResult:
         return self.values[0]
 
     @property
+    def was_stopped(self) -> bool:
+        """Whether the scheduler stopped one of its trials."""
+        return any(trial.status == STOPPED for trial in self.trials)
+
+    @property
     def is_confirmed(self) -> bool:
         """Whether it was judged by seeds that the search had not seen."""
         return any(trial.phase == CONFIRM for trial in self.trials)
@@ -111,18 +116,16 @@ def trial_result(trial: TrialHistory, objectives: Sequence[Objective]) -> TrialR
         seed=record.seed,
         status=record.status,
         phase=record.phase,
-        values=tuple(_last_value(rows, objective) for objective in objectives),
+        values=trial_values(record.status, _last_counting_row(rows, main), objectives),
         best=float(best),
         env_steps=int(rows[ENV_STEPS].iloc[-1]) if len(rows) else 0,
     )
 
 
-def _last_value(rows: pd.DataFrame, objective: Objective) -> float:
-    if not len(rows):
-        return math.nan
-    if objective.threshold is None and objective.key in rows:
-        rows = rows[is_valid(rows, objective.key)]
-    return row_value(last_row(rows), objective) if len(rows) else math.nan
+def _last_counting_row(rows: pd.DataFrame, main: Objective) -> dict[str, Any]:
+    """The last row in which the first objective counts; the last one where none does."""
+    counting = rows[is_valid(rows, main.key)] if main.key in rows else rows
+    return last_row(counting if len(counting) else rows)
 
 
 def last_row(rows: pd.DataFrame) -> dict[str, Any]:
@@ -143,7 +146,8 @@ def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
     """All configurations, the best first.
 
     A configuration that was confirmed is judged by its confirming seeds alone, and ranks before those that
-    were not. One with fewer seeds that have a value ranks behind: the mean of one lucky seed is not
+    were not. One that the scheduler stopped ranks behind: its values stand at fewer env steps. One with
+    fewer seeds that have a value ranks behind: the mean of one lucky seed is not
     comparable with the mean of three. With several objectives the Pareto front comes first.
 
     Args:
@@ -157,7 +161,7 @@ def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
             groups[trial.record.config_id].append(trial_result(trial, objectives))
     found = [summarize(config_id, _judged(trials), objectives) for config_id, trials in groups.items()]
     if len(objectives) > 1 and found:
-        points = np.array([configuration.values for configuration in found])
+        points = np.array([[math.nan] * len(objectives) if one.was_stopped else one.values for one in found])
         front = pareto_front(points, [objective.maximize for objective in objectives])
         found = [replace(one, on_front=bool(is_on)) for one, is_on in zip(found, front, strict=True)]
     sign = 1.0 if run.objective.maximize else -1.0
@@ -165,6 +169,7 @@ def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
         found,
         key=lambda one: (
             not one.is_confirmed,
+            one.was_stopped,
             not one.on_front,
             -one.valid_seeds,
             -sign * one.value if one.valid_seeds else 0.0,

@@ -9,27 +9,51 @@ from typing import Any
 import numpy as np
 from scipy.stats import trim_mean
 
-from rlsweep.store.manifest import Objective
+from rlsweep.store.manifest import DIVERGED, FAILED, Objective
 from rlsweep.store.rows import ENV_STEPS, ENV_STEPS_TO, SCORE_VALID, SECONDS, WINDOW_SCORES
 
 NEVER_REACHED_FACTOR = 2.0
-"""A trial that ends without having reached the score counts as if it had taken twice as long as it ran: PAR2,
-the penalized average runtime of algorithm configuration (Hutter et al. 2009, ParamILS, there PAR10)."""
+"""A trial that never reached the score counts as if it had taken twice its whole length: PAR2, the penalized
+average runtime of algorithm configuration (Hutter et al. 2009, ParamILS, there PAR10). A trial that was
+stopped early is no faster for it."""
+
+
+def trial_values(status: str, row: Mapping[str, Any], objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """The values of a trial's objectives from its last row that counts.
+
+    NaN for all of them where it crashed or diverged: what it had before is no result.
+
+    Args:
+        status: as in the manifest.
+        row: its last one; empty where it has none.
+        objectives: of the sweep.
+    """
+    if status in (FAILED, DIVERGED) or not row:
+        return tuple(math.nan for _ in objectives)
+    return tuple(row_value(row, objective) for objective in objectives)
 
 
 def row_value(row: Mapping[str, Any], objective: Objective) -> float:
     """The value of an objective in one row; NaN where it does not count yet.
 
     A score of training games counts once enough games have ended (`score_valid`); a score that was not
-    reached in the last row counts as NEVER_REACHED_FACTOR times what the trial has taken.
+    reached counts as NEVER_REACHED_FACTOR times the env steps, or the seconds at the trial's own speed, of
+    a whole trial.
     """
     value = float(row.get(objective.key, math.nan))
     if objective.threshold is not None and not math.isfinite(value):
-        taken = ENV_STEPS if objective.key.startswith(ENV_STEPS_TO) else SECONDS
-        return NEVER_REACHED_FACTOR * float(row.get(taken, math.nan))
+        return _never_reached(row, objective)
     if objective.key in WINDOW_SCORES and not row.get(SCORE_VALID, True):
         return math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def _never_reached(row: Mapping[str, Any], objective: Objective) -> float:
+    env_steps = float(row.get(ENV_STEPS, math.nan))
+    length = max(objective.most_env_steps, env_steps)
+    if objective.key.startswith(ENV_STEPS_TO):
+        return NEVER_REACHED_FACTOR * length
+    return NEVER_REACHED_FACTOR * float(row.get(SECONDS, math.nan)) * length / env_steps
 
 
 def over_seeds(values: Sequence[float], objective: Objective) -> float:

@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from callbacks.driver.history import ending, error_reason, error_text
+from rlsweep.spec.quantities import duration
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
 
@@ -163,12 +164,3 @@ def sparkline(values: Sequence[float], width: int = SPARKLINE_WIDTH) -> str:
     low, high = min(picked), max(picked)
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(_BARS[round((value - low) * scale)] for value in picked)
-
-
-def duration(seconds: float) -> str:
-    """`5400` -> `1h30m`."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

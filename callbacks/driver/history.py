@@ -16,8 +16,8 @@ from typing import Any
 from ray.tune import Callback
 
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, TRIAL
-from rlsweep.store.rows import HAS_DIVERGED, LINEAGE, REACHED_STOP, TUNE_KEYS
+from rlsweep.store.manifest import FAILED, RUNNING, TRIAL, result_ending
+from rlsweep.store.rows import LINEAGE, TUNE_KEYS
 
 StatusListener = Callable[[str, str], None]
 
@@ -76,13 +76,6 @@ class History(Callback):
 def ending(trial: Any) -> str:
     """How a Tune trial that is complete ended: by its own stop, because it diverged, or by the scheduler."""
     return result_ending(trial.last_result or {})
-
-
-def result_ending(result: Mapping[str, Any]) -> str:
-    """How a trial ended whose last result this is."""
-    if result.get(HAS_DIVERGED):
-        return DIVERGED
-    return FINISHED if result.get(REACHED_STOP) else STOPPED
 
 
 def error_text(trial: Any) -> str:

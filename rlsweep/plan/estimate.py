@@ -51,17 +51,24 @@ class Cost:
 def expected_work(plan: Plan) -> Work:
     """The env steps of a plan, with what its scheduler is expected to save."""
     sweep = plan.sweep
-    length, trials = sweep.stop.env_steps, plan.num_trials
+    lengths = _lengths(plan)
     confirm = sweep.confirm
     confirming = min(confirm.top, plan.num_configurations) * confirm.seeds if confirm else 0
-    searched, basis = _searched_env_steps(sweep, trials)
+    confirming_env_steps = confirming * max(lengths)
+    searched, basis = _searched_env_steps(sweep, lengths)
     return Work(
-        trials=trials,
+        trials=plan.num_trials,
         confirming_trials=confirming,
-        env_steps=round(searched) + confirming * length,
-        most_env_steps=(trials + confirming) * length,
+        env_steps=round(searched) + confirming_env_steps,
+        most_env_steps=sum(lengths) + confirming_env_steps,
         basis=basis,
     )
+
+
+def _lengths(plan: Plan) -> list[int]:
+    """Env steps of each trial; they differ where the frame skip is swept and `stop` is in frames."""
+    known = [trial.sweep.stop.env_steps for trial in plan.trials]
+    return known or [plan.sweep.stop.env_steps] * plan.num_trials
 
 
 def expected_cost(plan: Plan, work: Work, env_steps_per_second: float, basis: str) -> Cost:
@@ -71,11 +78,11 @@ def expected_cost(plan: Plan, work: Work, env_steps_per_second: float, basis: st
     full, and no trial is shorter than its own length.
     """
     at_once = plan.max_concurrent
-    trial_seconds = plan.sweep.stop.env_steps / env_steps_per_second
+    trial_seconds = max(_lengths(plan)) / env_steps_per_second
     if work.env_steps == work.most_env_steps:
         search_seconds = math.ceil(work.trials / at_once) * trial_seconds
     else:
-        searched = work.env_steps - work.confirming_trials * plan.sweep.stop.env_steps
+        searched = work.env_steps - work.confirming_trials * max(_lengths(plan))
         search_seconds = max(searched / env_steps_per_second / at_once, trial_seconds)
     confirming_seconds = math.ceil(work.confirming_trials / at_once) * trial_seconds
     gpu_seconds = work.env_steps / env_steps_per_second * plan.resources.gpus
@@ -88,19 +95,18 @@ def num_to_keep(sweep: Sweep) -> int:
     return max(sweep.checkpoints.keep, MIN_CHECKPOINTS_OF_A_MEMBER if is_population else 1)
 
 
-def _searched_env_steps(sweep: Sweep, trials: int) -> tuple[float, str]:
-    length = sweep.stop.env_steps
+def _searched_env_steps(sweep: Sweep, lengths: list[int]) -> tuple[float, str]:
     match sweep.scheduler:
         case AshaSpec(grace=grace, reduction_factor=factor):
             text = f"asha: of each rung one in {factor:g} goes on"
-            return trials * _asha_share(grace, factor, length) * length, text
+            return sum(_asha_share(grace, factor, length) * length for length in lengths), text
         case HyperbandSpec(grace=grace, reduction_factor=factor):
             text = f"hyperband: brackets of rounds from {grace:,} env steps, one in {factor:g} goes on"
-            return _hyperband_graces(trials, length // grace, factor) * grace, text
+            return _hyperband_graces(len(lengths), max(lengths) / grace, factor) * grace, text
         case MedianSpec():
-            return trials * length, "median: at most; how many it stops depends on the results"
+            return sum(lengths), "median: at most; how many it stops depends on the results"
         case _:
-            return trials * length, f"{sweep.scheduler.type}: every trial runs to its stop"
+            return sum(lengths), f"{sweep.scheduler.type}: every trial runs to its stop"
 
 
 def _asha_share(grace: int, factor: float, length: int) -> float:
@@ -113,10 +119,11 @@ def _asha_share(grace: int, factor: float, length: int) -> float:
     return (env_steps + chance * (length - reached)) / length
 
 
-def _hyperband_graces(trials: int, max_t: int, factor: float) -> float:
+def _hyperband_graces(trials: int, length: float, factor: float) -> float:
     """Length of all trials in units of the grace: Tune's brackets, filled one after the other (Li et al.
     2018, algorithm 1, with Tune's sizes)."""
-    num_brackets = round(math.log(max(max_t, 1), factor)) + 1
+    max_t = max(int(length), 1)
+    num_brackets = round(math.log(max_t, factor)) + 1
     total, bracket = 0.0, 0
     while trials > 0:
         round_length = int(max_t * factor**-bracket)
@@ -124,19 +131,20 @@ def _hyperband_graces(trials: int, max_t: int, factor: float) -> float:
         if round_length:
             entered = min(size, trials)
             trials -= entered
-            total += _bracket_graces(entered, size, round_length, bracket, max_t, factor)
+            total += _bracket_graces(entered, size, round_length, bracket, length, factor)
         bracket = (bracket + 1) % num_brackets
     return total
 
 
 def _bracket_graces(
-    entered: int, size: int, round_length: float, halvings: int, max_t: int, factor: float
+    alive: int, size: int, round_length: int, halvings: int, length: float, factor: float
 ) -> float:
-    total, alive = entered * round_length, entered
+    """The rounds of one bracket; who survives the last of them runs to its own stop."""
+    total, reached = 0.0, 0.0
     for _ in range(halvings):
+        total += alive * (round_length - reached)
+        reached = round_length
+        round_length = int(min(round_length * factor, length))
         size = math.ceil(size / factor)
         alive = min(alive, size)
-        longer = min(round_length * factor, max_t)
-        total += alive * (longer - round_length)
-        round_length = longer
-    return total
+    return total + alive * (length - reached)

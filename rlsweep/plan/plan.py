@@ -15,13 +15,17 @@ from pydantic import ValidationError
 from rlsweep.errors import Issue, Location, SpecError
 from rlsweep.plan.packing import pack
 from rlsweep.plan.resources import Machine, TrialResources, resolve
+from rlsweep.plan.samplers import value_sampler
 from rlsweep.plan.search import configurations
-from rlsweep.plan.space import Values
-from rlsweep.spec import Sweep, with_values
+from rlsweep.plan.space import Space, Values
+from rlsweep.spec import Sweep
 from rlsweep.spec.check import words
 from rlsweep.spec.rules import trial_rules
-from rlsweep.spec.values import SWEPT
+from rlsweep.spec.values import SWEPT, data_with_values
 from rlsweep.store.manifest import TRIAL
+
+_TRIED_CONFIGURATIONS = 100
+"""Configurations that are drawn to see whether a space holds some that cannot be."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,16 @@ class Plan:
             PreflightError: the trial does not fit on the machine.
         """
         resolved = realize(self.sweep, values)
-        resources = resolve(resolved.resources, resolved.algorithm, self.machine, self._trials_at_once)
+        is_own = resolved.resources != self.sweep.resources
+        resources = self._resolve(resolved) if is_own else self._base_resources
         return PlannedTrial(trial_id(values, seed), config_id(values), values, seed, resolved, resources)
+
+    def _resolve(self, resolved: Sweep) -> TrialResources:
+        return resolve(resolved.resources, resolved.algorithm, self.machine, self._trials_at_once)
+
+    @cached_property
+    def _base_resources(self) -> TrialResources:
+        return self._resolve(self.sweep)
 
     @cached_property
     def resources(self) -> TrialResources:
@@ -115,7 +127,10 @@ def make(sweep: Sweep, machine: Machine) -> Plan:
     listed = configurations(sweep) if sweep.search.is_listed else []
     plan = Plan(sweep, machine, (), len(listed) if sweep.search.is_listed else sweep.search.trials or 1)
     if not sweep.search.is_listed:
-        plan.trial({}, sweep.seeds[0])  # one that does not fit is refused now
+        draw, space = value_sampler(sweep), Space(sweep)
+        for _ in range(_TRIED_CONFIGURATIONS):  # one that cannot be is refused now
+            drawn = space.coordinates({path: draw(path) for path in space.leaders})
+            plan.trial(space.configuration(drawn.__getitem__), sweep.seeds[0])
         return plan
     return replace(plan, trials=tuple(_trials(plan, listed)))
 
@@ -135,11 +150,12 @@ def realize(sweep: Sweep, values: Values) -> Sweep:
     Raises:
         SpecError: the spec does not take this combination of values.
     """
+    data = data_with_values(sweep, values)
     try:
-        resolved = with_values(sweep, values)
+        resolved = Sweep.parse(data) if values else sweep
     except ValidationError as error:
         raise SpecError(
-            [Issue(Location(SWEPT), f"{config_id(values)}: {message}") for message in words(error)]
+            [Issue(Location(SWEPT), f"{config_id(values)}: {message}") for message in words(error, data)]
         ) from None
     broken = trial_rules(resolved)
     if broken:

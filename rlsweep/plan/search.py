@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
-import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import (
-    BaseSampler,
-    CmaEsSampler,
-    GPSampler,
-    NSGAIISampler,
-    QMCSampler,
-    RandomSampler,
-    TPESampler,
-)
 from optuna.trial import TrialState, create_trial
 
-from rlsweep.plan.space import Coordinate, Space, Values, coordinate_distribution, decode
+from rlsweep.plan.samplers import create_study, make_sampler, suggest, value_sampler
+from rlsweep.plan.space import Coordinate, Space, Values
 from rlsweep.spec import Sweep
 
 Outcome = Literal["complete", "pruned", "failed"]
 """How a configuration ended: by its own stop, by the scheduler, or without a usable value."""
-
-STARTUP_SHARE = 4
-MAX_STARTUP_CONFIGURATIONS = 10
-"""Configurations drawn at random before a model chooses: a quarter of the trials, at most Optuna's
-default."""
-
-MIN_POPULATION = 4
-MAX_POPULATION = 50
-"""NSGA-II: a quarter of the trials is one generation, at most Optuna's default."""
 
 _WITHOUT_CONDITIONS = ("cmaes", "gp")
 """Samplers for spaces of one shape: they are given every coordinate, also where a condition hides it."""
@@ -52,8 +26,6 @@ _REPEATS_OF_A_MODEL = 3
 
 _DRAWS_PER_CONFIGURATION = 100
 """A space with fewer distinct configurations than `trials` gives up after so many draws for the next one."""
-
-_STATES: dict[Outcome, TrialState] = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 
 
 class Search:
@@ -67,23 +39,24 @@ class Search:
         self._space = Space(sweep)
         self._method = sweep.search.method
         self._distributions = {path: self._space.optuna_distribution(path) for path in self._space.leaders}
-        self._study = _create_study(_sampler(sweep), [objective.goal for objective in sweep.objective])
+        self._study = create_study(make_sampler(sweep), [objective.goal for objective in sweep.objective])
         self._trials: dict[str, optuna.Trial] = {}
         self._points = deque(_first_points(sweep, self._space))
-        self._random = {path: value_sampler(sweep, path) for path in self._space.leaders}
+        self._draw = value_sampler(sweep)
 
     def ask(self) -> Values | None:
         """The next configuration, one that was not proposed before; None where the space has no more."""
         for attempt in range(_DRAWS_PER_CONFIGURATION):
             if attempt >= _REPEATS_OF_A_MODEL:  # it has converged: look elsewhere
                 self._points.append(self._draw_at_random())
-            trial = self._ask_optuna(self._points.popleft() if self._points else {})
-            values = self._values(trial)
+            point = self._points.popleft() if self._points else {}
+            trial = self._ask_optuna(point)
+            values = self._space.completed(self._values(trial), point)
             if (key := _key(values)) not in self._trials:
                 self._trials[key] = trial
                 return values
             self._repeat(trial, self._trials[key])
-        return None
+        return self._unseen_of_grid()
 
     def tell(
         self, values: Values, outcome: Outcome, results: Sequence[float] = (), env_steps: int = 0
@@ -114,7 +87,8 @@ class Search:
         if not self._space.holds(values):
             return False
         trial = self._ask_optuna(values)
-        self._trials[_key(self._values(trial))] = trial
+        self._values(trial)  # Optuna learns of its coordinates as they are asked for
+        self._trials[_key(values)] = trial
         return True
 
     def _ask_optuna(self, point: Values) -> optuna.Trial:
@@ -124,10 +98,18 @@ class Search:
         return self._study.ask(self._distributions if self._method in _WITHOUT_CONDITIONS else None)
 
     def _draw_at_random(self) -> Values:
-        return {path: draw() for path, draw in self._random.items()}
+        return {path: self._draw(path) for path in self._space.leaders}
+
+    def _unseen_of_grid(self) -> Values | None:
+        """What is left of a space that can be listed, when it is hard to hit by chance."""
+        left = self._space.grid() if self._space.is_finite else iter(())
+        values = next((values for values in left if _key(values) not in self._trials), None)
+        if values is not None:
+            self.replay(values)
+        return values
 
     def _values(self, trial: optuna.Trial) -> Values:
-        return self._space.configuration(lambda path: _suggest(trial, path, self._distributions[path]))
+        return self._space.configuration(lambda path: suggest(trial, path, self._distributions[path]))
 
     def _repeat(self, trial: optuna.Trial, before: optuna.Trial) -> None:
         """A configuration drawn again is told what is known of it."""
@@ -154,40 +136,35 @@ def configurations(sweep: Sweep) -> list[Values]:
         return [{}]
     if sweep.search.method == "grid":
         return list(Space(sweep).grid())
-    distinct: dict[str, Values] = {}
     wanted = sweep.search.trials or 1
-    for values in itertools.islice(_draws(sweep), wanted * _DRAWS_PER_CONFIGURATION):
+    distinct: dict[str, Values] = {}
+    misses = 0
+    for values in _draws(sweep):
+        misses = misses + 1 if _key(values) in distinct else 0
         distinct.setdefault(_key(values), values)
-        if len(distinct) == wanted:
+        if len(distinct) == wanted or misses == _DRAWS_PER_CONFIGURATION:
             break
-    return list(distinct.values())
+    space = Space(sweep)
+    for values in space.grid() if len(distinct) < wanted and space.is_finite else ():
+        distinct.setdefault(_key(values), values)
+    return list(distinct.values())[:wanted]
 
 
 def _draws(sweep: Sweep) -> Iterator[Values]:
     """What Optuna's sampler draws when nothing is told to it: ten thousand draws in a second or two, where a
     study, which looks through its trials for each, takes minutes."""
-    space, sampler = Space(sweep), _sampler(sweep)
+    space, sampler = Space(sweep), make_sampler(sweep)
     distributions = {path: space.optuna_distribution(path) for path in space.leaders}
-    study, trial = _create_study(sampler), create_trial(state=TrialState.RUNNING)
-    points = [space.coordinates(point) for point in _first_points(sweep, space)]
-    for point in itertools.chain(points, itertools.repeat({})):
-        drawn = point if point else sampler.sample_relative(study, trial, distributions)
+    study, trial = create_study(sampler), create_trial(state=TrialState.RUNNING)
+    for point in itertools.chain(_first_points(sweep, space), itertools.repeat({})):
+        drawn = space.coordinates(point) if point else sampler.sample_relative(study, trial, distributions)
 
         def choose(path: str, drawn: Mapping[str, Any] = drawn) -> Coordinate:
             if path in drawn:
                 return drawn[path]  # type: ignore[no-any-return]
             return sampler.sample_independent(study, trial, path, distributions[path])  # type: ignore[no-any-return]
 
-        yield space.configuration(choose)
-
-
-def value_sampler(sweep: Sweep, path: str) -> Callable[[], Any]:
-    """Draws values of one parameter at random, for schedulers that draw anew themselves."""
-    range_ = sweep.search.parameters[path]
-    distribution = coordinate_distribution(range_)
-    sampler = RandomSampler(seed=sweep.search.seed)
-    study, trial = _create_study(sampler), create_trial(state=TrialState.RUNNING)
-    return lambda: decode(range_, sampler.sample_independent(study, trial, path, distribution))
+        yield space.completed(space.configuration(choose), point)
 
 
 def _first_points(sweep: Sweep, space: Space) -> list[Values]:
@@ -198,50 +175,3 @@ def _first_points(sweep: Sweep, space: Space) -> list[Values]:
 
 def _key(values: Values) -> str:
     return json.dumps(values, sort_keys=True)
-
-
-def _suggest(trial: optuna.Trial, path: str, distribution: BaseDistribution) -> Coordinate:
-    match distribution:
-        case FloatDistribution():
-            return trial.suggest_float(path, distribution.low, distribution.high, log=distribution.log)
-        case IntDistribution():
-            bounds = (distribution.low, distribution.high)
-            return trial.suggest_int(path, *bounds, step=distribution.step, log=distribution.log)
-        case CategoricalDistribution():
-            return trial.suggest_categorical(path, distribution.choices)  # type: ignore[return-value]
-    raise TypeError(distribution)
-
-
-def _create_study(
-    sampler: BaseSampler, directions: Sequence[Literal["maximize", "minimize"]] = ("maximize",)
-) -> optuna.Study:
-    optuna.logging.set_verbosity(logging.ERROR)  # it announces every study
-    return optuna.create_study(directions=list(directions), sampler=sampler)
-
-
-def _sampler(sweep: Sweep) -> BaseSampler:
-    search, trials = sweep.search, sweep.search.trials or 1
-    startup = max(1, min(MAX_STARTUP_CONFIGURATIONS, trials // STARTUP_SHARE))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        match search.method:
-            case "tpe":
-                return TPESampler(seed=search.seed, n_startup_trials=startup)
-            case "gp":
-                return GPSampler(seed=search.seed, n_startup_trials=startup, warn_independent_sampling=False)
-            case "cmaes":  # it moves numbers only; choices are left to TPE
-                return CmaEsSampler(
-                    seed=search.seed,
-                    n_startup_trials=startup,
-                    independent_sampler=TPESampler(seed=search.seed, n_startup_trials=startup),
-                    warn_independent_sampling=False,
-                )
-            case "nsga2":
-                population = max(MIN_POPULATION, min(MAX_POPULATION, trials // STARTUP_SHARE))
-                return NSGAIISampler(seed=search.seed, population_size=population)
-            case "sobol":
-                return QMCSampler(
-                    qmc_type="sobol", scramble=True, seed=search.seed, warn_independent_sampling=False
-                )
-            case _:
-                return RandomSampler(seed=search.seed)

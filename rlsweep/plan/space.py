@@ -20,8 +20,8 @@ from optuna.distributions import (
 )
 
 from rlsweep.spec import Distribution, Sweep
-from rlsweep.spec.check_search import contains, same
-from rlsweep.spec.parameters import INTEGER_KINDS
+from rlsweep.spec.parameters import INTEGER_KINDS, same
+from rlsweep.spec.search import MAX_CONFIGURATIONS
 from rlsweep.spec.values import value_at
 
 Values: TypeAlias = dict[str, Any]
@@ -69,13 +69,24 @@ class Space:
     def grid(self) -> Iterator[Values]:
         """Every combination of listed values once, the last parameter moving fastest."""
         seen: set[str] = set()
-        sizes = [range(len(self._parameters[path].choices or [])) for path in self.leaders]
-        for indices in itertools.product(*sizes):
-            coordinates = dict(zip(self.leaders, indices, strict=True))
+        ranges = [self._parameters[path] for path in self.leaders]
+        axes = [[encode(range_, choice) for choice in range_.choices or []] for range_ in ranges]
+        for combination in itertools.product(*axes):
+            coordinates = dict(zip(self.leaders, combination, strict=True))
             values = self.configuration(coordinates.__getitem__)
             if (key := repr(values)) not in seen:
                 seen.add(key)
                 yield values
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether `grid` can list it, in at most MAX_CONFIGURATIONS combinations."""
+        counts = [len(self._parameters[path].choices or []) for path in self.leaders]
+        return 0 < math.prod(counts) <= MAX_CONFIGURATIONS
+
+    def completed(self, values: Values, point: Mapping[str, Any]) -> Values:
+        """A configuration with the values of a point to the last digit, where both have them."""
+        return {path: point.get(path, value) for path, value in values.items()}
 
     def coordinates(self, values: Mapping[str, Any]) -> dict[str, Coordinate]:
         """The coordinates of values that lie in their ranges."""
@@ -84,11 +95,11 @@ class Space:
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether values are a configuration of this space."""
         if not all(
-            path in self._parameters and contains(self._parameters[path], values[path]) for path in values
+            path in self._parameters and self._parameters[path].contains(values[path]) for path in values
         ):
             return False
         try:
-            return self.configuration(self.coordinates(values).__getitem__) == dict(values)
+            return set(self.configuration(self.coordinates(values).__getitem__)) == set(values)
         except KeyError:
             return False
 
@@ -107,7 +118,7 @@ class Space:
         return coordinate_distribution(self._parameters[path])
 
     def _own_coordinate(self, path: str, value: Any) -> Coordinate:
-        if not contains(self._parameters[path], value):
+        if not self._parameters[path].contains(value):
             raise ValueError(f"{path} = {value!r} lies outside of its range")
         return encode(self._parameters[path], value)
 
@@ -192,8 +203,7 @@ def _rounded(value: float, scale: float) -> float:
 
 
 def _in_bounds(range_: Distribution, value: float) -> float:
-    low = -math.inf if range_.min is None else float(range_.min)
-    high = math.inf if range_.max is None else float(range_.max)
+    low, high = range_.bounds
     return min(max(value, low), high)
 
 

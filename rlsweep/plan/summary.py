@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 from rlsweep.plan.estimate import Cost, Work
 from rlsweep.plan.packing import pack
 from rlsweep.plan.plan import Plan
+from rlsweep.spec import BudgetSpec
 from rlsweep.spec.hyperparameters import hyperparameters
+from rlsweep.spec.quantities import duration
 
 GIB = 2**30
 
@@ -87,6 +88,7 @@ class Summary:
                 f"{work.env_steps:,} ({frames:,} frames), at most {work.most_env_steps:,}; {work.basis}",
             ),
             ("time", self._time_text()),
+            ("budget", _budget_text(sweep.budget)),
             ("checkpoints", self._disk_text()),
         ]
         return [(name, text) for name, text in found if text]
@@ -163,16 +165,14 @@ class Summary:
         )
 
 
-def duration(seconds: float) -> str:
-    """`5400` -> `1h30m`; `?` where it is no number."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}d{hours:02d}h"
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
+def _budget_text(budget: BudgetSpec) -> str:
+    parts = [
+        f"{budget.gpu_hours:g} GPU hours" if budget.gpu_hours is not None else "",
+        duration(budget.wall_time) if budget.wall_time is not None else "",
+        f"{budget.trials} trials" if budget.trials is not None else "",
+        f"{budget.disk / GIB:.2f} GiB" if budget.disk is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _search_text(plan: Plan) -> str:

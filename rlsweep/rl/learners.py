@@ -14,7 +14,7 @@ from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from rlsweep.spec.schedules import Points, value_at
+from rlsweep.spec.schedules import Points, scheduled_value
 
 SCHEDULES = "rlsweep_schedules"
 """Key of `learner_config_dict`: hyperparameter -> points of its schedule."""
@@ -34,7 +34,7 @@ class ScheduledLoss(TorchLearner):
         super().before_gradient_based_update(timesteps=timesteps)
         env_steps = timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0)
         schedules: Mapping[str, Points] = self.config.learner_config_dict[SCHEDULES]
-        self._coefficients = {name: value_at(points, env_steps) for name, points in schedules.items()}
+        self._coefficients = {name: scheduled_value(points, env_steps) for name, points in schedules.items()}
         self._loss_configs: dict[str, AlgorithmConfig] = {}
 
     def compute_loss_for_module(
@@ -85,7 +85,9 @@ def enforce_hyperparameters(learner: TorchLearner, env_steps: int) -> None:
         env_steps: at which the checkpoint was taken.
     """
     lr = learner.config.lr
-    current = value_at([list(point) for point in lr], env_steps) if isinstance(lr, (list, tuple)) else lr
+    current = (
+        scheduled_value([list(point) for point in lr], env_steps) if isinstance(lr, (list, tuple)) else lr
+    )
     for module_id in learner.module.keys():  # noqa: SIM118  a MultiRLModule is no mapping
         for _, optimizer in learner.get_optimizers_for_module(module_id):
             for group in optimizer.param_groups:

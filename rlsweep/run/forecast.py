@@ -12,9 +12,14 @@ from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, Plan
 from rlsweep.plan.estimate import expected_cost, expected_work, num_to_keep
 from rlsweep.plan.summary import GIB, Disk, Summary
+from rlsweep.rl import preflight
 from rlsweep.rl.size import checkpoint_bytes
 from rlsweep.run.throughput import Throughput, measured_throughput
+from rlsweep.spec import Pb2Spec, PbtSpec
 from rlsweep.store.layout import Storage
+
+_CONFIGS_BUILT = 1000
+"""AlgorithmConfigs that a plan builds to see whether RLlib takes them: half a second."""
 
 
 def this_machine(cpus: int | None = None, gpus: float | None = None) -> Machine:
@@ -33,21 +38,36 @@ def summarize(plan: Plan, storage: Storage, probed: Throughput | None = None) ->
         probed: what a probe measured.
 
     Raises:
-        PreflightError: the network cannot be made, or the checkpoints need more disk than the budget allows.
+        PreflightError: RLlib refuses a configuration, a network cannot be made, or the checkpoints need more
+            disk than the budget allows.
     """
     work = expected_work(plan)
     throughput = probed or measured_throughput(plan, storage)
     cost = (
         expected_cost(plan, work, throughput.env_steps_per_second, throughput.source) if throughput else None
     )
+    preflight.check(plan, most=_CONFIGS_BUILT)
     trials = work.trials + work.confirming_trials
     disk = Disk(
-        checkpoint_bytes=checkpoint_bytes(plan.trials[0].sweep if plan.trials else plan.sweep),
-        checkpoints=trials * (num_to_keep(plan.sweep) + 1),  # and the last one
+        checkpoint_bytes=_largest_checkpoint(plan),
+        checkpoints=trials * _checkpoints_of_a_trial(plan),
         free_bytes=shutil.disk_usage(_existing(storage.root)).free,
     )
     _check_disk(disk, plan)
     return Summary(plan, work, cost, disk)
+
+
+def _largest_checkpoint(plan: Plan) -> int:
+    kinds = {trial.sweep.network.model_dump_json() + trial.sweep.env.id: trial.sweep for trial in plan.trials}
+    return max(map(checkpoint_bytes, kinds.values()), default=0) or checkpoint_bytes(plan.sweep)
+
+
+def _checkpoints_of_a_trial(plan: Plan) -> int:
+    """The best of those that are ever written, and the last one."""
+    written = plan.sweep.stop.env_steps // plan.sweep.checkpoints.every
+    is_population = isinstance(plan.sweep.scheduler, (PbtSpec, Pb2Spec))
+    kept = num_to_keep(plan.sweep)
+    return (kept if is_population else min(kept, written)) + 1
 
 
 def _check_disk(disk: Disk, plan: Plan) -> None:

@@ -64,7 +64,8 @@ def new_record(trial: PlannedTrial, phase: str = SEARCH) -> TrialRecord:
 
 def objectives(sweep: Sweep) -> list[Objective]:
     """A sweep's objectives as the manifest keeps them."""
-    return [Objective(o.key, o.goal, o.over_seeds, o.threshold) for o in sweep.objective]
+    length = sweep.stop.env_steps
+    return [Objective(o.key, o.goal, o.over_seeds, o.threshold, length) for o in sweep.objective]
 
 
 @dataclass(frozen=True)

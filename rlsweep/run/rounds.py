@@ -8,15 +8,15 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from analysis.comparison import compare
-from analysis.history import read_run
+from analysis.comparison import compare, last_row
+from analysis.history import read_rows, read_run
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.history import History
 from rlsweep.errors import SweepInterruptedError
-from rlsweep.plan import Plan
+from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.plan.plan import trial_id
-from rlsweep.plan.space import Values
+from rlsweep.rl import preflight
 from rlsweep.run.manifest import Continuation, known_results, new_record, objectives
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
@@ -24,6 +24,7 @@ from rlsweep.run.stopping import Budget
 from rlsweep.run.tracking import mlflow_tracker
 from rlsweep.run.trial import trainable_for
 from rlsweep.spec import ConfirmSpec, Sweep
+from rlsweep.spec.sweep import CONFIRMING_SEEDS
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import (
     CONFIRM,
@@ -36,6 +37,7 @@ from rlsweep.store.manifest import (
     TRIAL,
     TrialRecord,
 )
+from rlsweep.store.rows import SECONDS
 
 
 class Rounds:
@@ -52,7 +54,7 @@ class Rounds:
         self._manifest = continuation.manifest
         self._layout = layout
         self._storage = storage
-        self._budget = Budget(plan)
+        self._budget = Budget(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
 
     @property
     def spent(self) -> str:
@@ -67,11 +69,11 @@ class Rounds:
         """
         if self._plan.sweep.search.is_listed:
             if self._continuation.waiting:
-                self._run_listed(self._continuation.waiting, make_scheduler(self._plan.sweep))
+                self._run_listed(self._continuation.waiting, make_scheduler(self._plan))
             return
         known = known_results(self._manifest, self._layout)
         searcher = ConfigurationSearch(self._plan, self._manifest.objectives, self._add, known)
-        tune_config = self._tune_config(make_scheduler(self._plan.sweep))
+        tune_config = self._tune_config(make_scheduler(self._plan))
         tune_config.search_alg, tune_config.num_samples = searcher, -1
         self._fit({}, tune_config, self._plan.num_trials)
 
@@ -85,9 +87,8 @@ class Rounds:
         best = [found.trials[0].trial_id for found in compare(run, SEARCH) if found.valid_seeds][
             : confirm.top
         ]
-        first_seed = max(self._plan.sweep.seeds) + 1
         waiting = []
-        for seed in range(first_seed, first_seed + confirm.seeds):
+        for seed in range(CONFIRMING_SEEDS, CONFIRMING_SEEDS + confirm.seeds):
             for chosen in best:
                 trial = self._plan.trial(self._manifest.trial(chosen).values, seed)
                 record = self._manifest.add(new_record(trial, CONFIRM))
@@ -97,9 +98,15 @@ class Rounds:
         if waiting:
             self._run_listed(waiting, FIFOScheduler())
 
-    def _add(self, values: Values, seed: int) -> None:
-        self._manifest.add(new_record(self._plan.trial(values, seed)))
+    def _add(self, trial: PlannedTrial) -> None:
+        preflight.check_trial(trial)
+        self._manifest.add(new_record(trial))
         self._manifest.write(self._layout)
+
+    def _seconds_of_earlier_runs(self) -> float:
+        ended = [record.id for record in self._manifest.trials if record.status in ENDED]
+        rows = (last_row(read_rows(self._layout.result_json(trial_id))[0]) for trial_id in ended)
+        return sum(float(row[SECONDS]) for row in rows if row)
 
     def _run_listed(self, waiting: list[TrialRecord], scheduler: TrialScheduler) -> None:
         trials = [{"values": record.values, "seed": record.seed} for record in waiting]

@@ -7,6 +7,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from ray.tune.schedulers.pb2 import PB2
 from sklearn.exceptions import ConvergenceWarning
 
 from analysis.judgement import row_value
-from rlsweep.plan.search import value_sampler
+from rlsweep.plan import Plan
+from rlsweep.plan.samplers import value_sampler
 from rlsweep.plan.space import decode, encode
 from rlsweep.run.manifest import objectives
 from rlsweep.spec import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec, Sweep
@@ -104,8 +106,23 @@ class Guarded(TrialScheduler):
         return {**result, COMPARED: value, GRACES: result[ENV_STEPS] / self._grace}
 
 
-def make_scheduler(sweep: Sweep) -> TrialScheduler:
-    """The scheduler of a sweep, with lengths in env steps."""
+class SteppedHyperBand(HyperBandScheduler):
+    """Tune's Hyperband for rows that are coarser than its rounds.
+
+    Tune lets a trial that is beyond the next round's end neither go on nor stop, and waits for ever. Here a
+    trial is never further than the end of the round that its bracket is in.
+    """
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        bracket, _ = self._trial_info[trial]
+        capped = {**result, GRACES: min(result[GRACES], bracket._cumul_r)}
+        return str(super().on_trial_result(tune_controller, trial, capped))
+
+
+def make_scheduler(plan: Plan) -> TrialScheduler:
+    """The scheduler of a plan's sweep, with lengths in env steps."""
+    sweep = plan.sweep
+    length = max((trial.sweep.stop.env_steps for trial in plan.trials), default=sweep.stop.env_steps)
     spec, objective = sweep.scheduler, objectives(sweep)[0].on_the_way
     common = {"metric": COMPARED, "mode": "max" if objective.maximize else "min"}
     match spec:
@@ -113,15 +130,15 @@ def make_scheduler(sweep: Sweep) -> TrialScheduler:
             asha = AsyncHyperBandScheduler(
                 time_attr=ENV_STEPS,
                 grace_period=spec.grace,
-                max_t=sweep.stop.env_steps,
+                max_t=length,
                 reduction_factor=spec.reduction_factor,
                 **common,
             )
             return Guarded(asha, objective)
         case HyperbandSpec():
-            hyperband = HyperBandScheduler(
+            hyperband = SteppedHyperBand(
                 time_attr=GRACES,
-                max_t=max(1, sweep.stop.env_steps // spec.grace),
+                max_t=max(1, length // spec.grace),
                 reduction_factor=spec.reduction_factor,
                 stop_last_trials=False,  # the last ones run to their own stop
                 **common,
@@ -157,9 +174,11 @@ def _population(sweep: Sweep, spec: PbtSpec | Pb2Spec, common: dict[str, Any]) -
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         bounds = {path: [range_.min, range_.max] for path, range_ in parameters.items()}
         return PB2(hyperparam_bounds={TRIAL: {"values": bounds}}, **shared)
+    draw = value_sampler(sweep)
     mutations = {
-        path: range_.choices if range_.values is not None else value_sampler(sweep, path)
+        path: range_.choices if range_.values is not None else partial(draw, path)
         for path, range_ in parameters.items()
+        if range_.kind != "constant"
     }
     return PopulationBasedTraining(
         hyperparam_mutations={TRIAL: {"values": mutations}},
@@ -177,7 +196,7 @@ def _kept_in_ranges(sweep: Sweep) -> Callable[[dict[str, Any]], dict[str, Any]]:
         config = copy.deepcopy(config)
         values = config[TRIAL]["values"]
         for path, range_ in parameters.items():
-            if range_.values is None and range_.kind != "constant":
+            if range_.is_range:
                 values[path] = decode(range_, encode(range_, values[path]))
         return config
 

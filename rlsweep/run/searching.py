@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,13 +11,15 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from analysis.judgement import over_seeds, row_value
-from callbacks.driver.history import result_ending
-from rlsweep.plan import Plan
+from analysis.judgement import over_seeds, trial_values
+from rlsweep.errors import PreflightError, SpecError
+from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.search import Outcome, Search
 from rlsweep.plan.space import Values
-from rlsweep.store.manifest import DIVERGED, FAILED, STOPPED, TRIAL, Objective
+from rlsweep.store.manifest import DIVERGED, FAILED, STOPPED, Objective, result_ending
 from rlsweep.store.rows import ENV_STEPS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class ConfigurationSearch(Searcher):
     Args:
         plan: of a search that learns.
         objectives: what a configuration is judged by.
-        on_proposed: called with the values and the seed of each trial before it starts.
+        on_proposed: called with each trial before it starts; a SpecError or PreflightError means that it
+            cannot, and its configuration counts as failed.
         known: configurations of earlier runs of the sweep, with the seeds that have ended.
     """
 
@@ -54,7 +58,7 @@ class ConfigurationSearch(Searcher):
         self,
         plan: Plan,
         objectives: list[Objective],
-        on_proposed: Callable[[Values, int], None],
+        on_proposed: Callable[[PlannedTrial], None],
         known: Iterable[tuple[Values, dict[int, SeedResult]]] = (),
     ) -> None:
         super().__init__()
@@ -73,13 +77,19 @@ class ConfigurationSearch(Searcher):
         """The next trial; None while as many run as the machine holds, FINISHED where there are no more."""
         if len(self._running) >= self._plan.max_concurrent:
             return None
-        if self._num_trials >= self._plan.num_trials or not (self._waiting or self._propose()):
-            return str(Searcher.FINISHED)
-        configuration, seed = self._waiting.popleft()
-        self._running[trial_id] = configuration, seed
-        self._num_trials += 1
-        self._on_proposed(configuration.values, seed)
-        return {TRIAL: {"values": configuration.values, "seed": seed}}
+        while self._num_trials < self._plan.num_trials and (self._waiting or self._propose()):
+            configuration, seed = self._waiting.popleft()
+            try:
+                trial = self._plan.trial(configuration.values, seed)
+                self._on_proposed(trial)
+            except (SpecError, PreflightError) as error:
+                logger.warning("a proposed configuration cannot run: %s", error)
+                self._give_up(configuration)
+                continue
+            self._running[trial_id] = configuration, seed
+            self._num_trials += 1
+            return trial.tune_config
+        return str(Searcher.FINISHED)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -109,6 +119,12 @@ class ConfigurationSearch(Searcher):
         self._waiting.extend((configuration, seed) for seed in self._plan.sweep.seeds)
         return True
 
+    def _give_up(self, configuration: _Configuration) -> None:
+        """Forget the trials of a configuration that cannot run, and tell the search."""
+        kept = [waiting for waiting in self._waiting if waiting[0] is not configuration]
+        self._waiting = deque(kept)
+        self._search.tell(configuration.values, "failed")
+
     def _take_up(self, values: Values, results: dict[int, SeedResult]) -> None:
         """A configuration of an earlier run: its missing seeds come first."""
         if not self._search.replay(values):
@@ -135,13 +151,12 @@ def judge(results: list[SeedResult], objectives: list[Objective]) -> tuple[Outco
         the objectives over the seeds (a seed whose trial crashed is left out); the env steps of the
         shortest seed.
     """
-    ended = [result for result in results if result.status != FAILED]
+    seeds = [trial_values(result.status, result.row, objectives) for result in results]
     values = [
-        over_seeds([row_value(result.row, objective) for result in ended], objective)
-        for objective in objectives
+        over_seeds([found[index] for found in seeds], objective) for index, objective in enumerate(objectives)
     ]
-    if any(result.status == DIVERGED for result in ended) or not all(map(math.isfinite, values)):
+    if any(result.status == DIVERGED for result in results) or not all(map(math.isfinite, values)):
         return "failed", [], 0
-    env_steps = min(int(result.row[ENV_STEPS]) for result in ended)
-    is_pruned = any(result.status == STOPPED for result in ended)
+    env_steps = min(int(result.row[ENV_STEPS]) for result in results if result.row)
+    is_pruned = any(result.status == STOPPED for result in results)
     return ("pruned" if is_pruned else "complete"), values, env_steps

@@ -33,13 +33,14 @@ class Budget(tune.Stopper):
 
     Args:
         plan: its budget, and what a trial takes of the machine.
+        gpu_seconds: that earlier runs of the sweep have spent.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, gpu_seconds: float = 0.0) -> None:
         self._budget = plan.sweep.budget
         self._gpus_of_trial = plan.resources.gpus
         self._started = time.monotonic()
-        self._gpu_seconds = 0.0
+        self._gpu_seconds = gpu_seconds
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         self._gpu_seconds += result.get("time_this_iter_s", 0.0) * self._gpus_of_trial

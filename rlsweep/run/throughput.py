@@ -9,7 +9,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,12 +18,16 @@ from analysis.history import read_rows
 from rlsweep.errors import RunError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.rl.algorithms import build_config
+from rlsweep.spec import with_values
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest, content_hash
 from rlsweep.store.rows import STEPS_PER_SECOND
 
 PROBE_SECONDS = 20.0
 """A probe trains so long after its first iteration, which compiles and fills caches."""
+
+LEARNING_STARTS = "num_steps_sampled_before_learning_starts"
+DQN_PROBE_START = 500
 
 _WARM_UP_ROWS = 1
 _MOST_TRIALS = 20
@@ -88,6 +92,7 @@ def measured_throughput(plan: Plan, storage: Storage) -> Throughput | None:
 def probe_throughput(plan: Plan) -> Throughput:
     """Train the first trial for a moment, alone. Call inside of a `ray_session`."""
     trial = plan.trials[0] if plan.trials else plan.trial({}, plan.sweep.seeds[0])
+    trial = _learning_at_once(trial)
     config = build_config(trial.sweep, trial.seed, trial.resources)
     torch.set_num_threads(trial.resources.cpus_for_main_process)
     algorithm = config.build_algo()
@@ -104,6 +109,13 @@ def probe_throughput(plan: Plan) -> Throughput:
     return Throughput(gained / seconds, f"a probe of {seconds:.0f} seconds, one trial alone")
 
 
+def _learning_at_once(trial: PlannedTrial) -> PlannedTrial:
+    """DQN without its long start at random: what costs time is learning."""
+    if trial.sweep.algorithm != "dqn":
+        return trial
+    return replace(trial, sweep=with_values(trial.sweep, {f"training.{LEARNING_STARTS}": DQN_PROBE_START}))
+
+
 def _manifests(storage: Storage) -> Iterator[tuple[RunLayout, Manifest]]:
     for path in sorted(Path(storage.root).glob("*/sweep.json"), reverse=True):
         layout = storage.run(path.parent.name)
@@ -117,7 +129,8 @@ def _median_throughput(result_json: Path) -> list[float]:
     rows, _ = read_rows(result_json)
     if STEPS_PER_SECOND not in rows or len(rows) <= _WARM_UP_ROWS:
         return []
-    return [float(rows[STEPS_PER_SECOND].iloc[_WARM_UP_ROWS:].median())]
+    median = float(rows[STEPS_PER_SECOND].iloc[_WARM_UP_ROWS:].median())
+    return [median] if median > 0 else []
 
 
 def _cpu_model() -> str:

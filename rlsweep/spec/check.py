@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -28,6 +29,8 @@ _WORDS = {
     "Input should be": "should be",
     "String should": "should",
     "Tuple should": "should",
+    "Value should": "should",
+    " after validation": "",
     "List should": "should",
 }
 """pydantic's phrases in a spec author's."""
@@ -45,10 +48,13 @@ def validation_issues(error: ValidationError, document: Document) -> list[Issue]
     return list(issues.values())
 
 
-def words(error: ValidationError) -> list[str]:
-    """pydantic's findings without places, for a value that was put in."""
-    nowhere = Document({}, {(): Location("")})
-    return [_issue(details, nowhere).message for details in error.errors(include_url=False)]
+def words(error: ValidationError, data: dict[str, Any]) -> list[str]:
+    """pydantic's findings on data without places, each with what is allowed."""
+    document = Document(data, {(): Location("")})
+    return [
+        str(replace(issue, location=Location(""))).removeprefix(": ")
+        for issue in validation_issues(error, document)
+    ]
 
 
 def _issue(details: Any, document: Document) -> Issue:

@@ -9,31 +9,32 @@ from typing import Any
 from pydantic import ValidationError
 
 from rlsweep.errors import Issue, Location, SpecError, nearest
+from rlsweep.spec.check import words
 from rlsweep.spec.check_training import hyperparameter_fault
-from rlsweep.spec.hyperparameters import hyperparameters
-from rlsweep.spec.parameters import Distribution
+from rlsweep.spec.hyperparameters import BOUNDS, Bounds, hyperparameters
+from rlsweep.spec.parameters import Distribution, same
+from rlsweep.spec.rules import trial_rules
 from rlsweep.spec.search import MAX_CONFIGURATIONS
 from rlsweep.spec.sweep import Sweep
-from rlsweep.spec.values import value_at, with_values
+from rlsweep.spec.values import data_with_values, value_at
 
 SWEEPABLE = ("training", "network", "env", "resources")
 """Sections whose values may differ from trial to trial."""
 
+NOT_PER_TRIAL = ("resources.max_concurrent",)
+
 Locate = Callable[..., Location]
 """Keys below `search` -> the place they were written at."""
 
-Explain = Callable[[ValidationError], list[str]]
-"""pydantic's findings in a spec author's words."""
 
-
-def search_issues(sweep: Sweep, locate: Locate, explain: Explain) -> list[Issue]:
+def search_issues(sweep: Sweep, locate: Locate) -> list[Issue]:
     """Everything that is wrong with `search.parameters` and `search.points`."""
     issues: list[Issue] = []
     for path, distribution in sweep.search.parameters.items():
         where = locate("parameters", path)
-        found = [*_path_issues(path, where)]
+        found = [*_path_issues(sweep, path, where)]
         issues += found or [
-            *_value_issues(sweep, path, distribution, where, explain),
+            *_value_issues(sweep, path, distribution, where),
             *_condition_issues(sweep, path, distribution, where),
             *_zip_issues(sweep, path, distribution, where),
         ]
@@ -45,9 +46,16 @@ def search_issues(sweep: Sweep, locate: Locate, explain: Explain) -> list[Issue]
     ]
 
 
-def _path_issues(path: str, where: Location) -> Iterator[Issue]:
+def _path_issues(sweep: Sweep, path: str, where: Location) -> Iterator[Issue]:
     section, _, name = path.partition(".")
-    if section not in SWEEPABLE:
+    inside = [other for other in sweep.search.parameters if other.startswith(f"{path}.")]
+    if not all(path.split(".")):
+        yield Issue(where, f"cannot sweep {path!r}: a path is keys with dots between them")
+    elif inside:
+        yield Issue(where, f"{path!r} and {inside[0]!r} are both swept, and the one holds the other")
+    elif path in NOT_PER_TRIAL:
+        yield Issue(where, f"cannot sweep {path!r}: it is one for all trials")
+    elif section not in SWEEPABLE:
         near = nearest(section, SWEEPABLE)
         allowed = ", ".join(f"{section}.…" for section in SWEEPABLE)
         yield Issue(where, f"cannot sweep {path!r}", allowed, f"{near}.{name}" if near else "")
@@ -55,22 +63,38 @@ def _path_issues(path: str, where: Location) -> Iterator[Issue]:
         yield Issue(where, f"{path!r} is a section, not a value", f"{section}.<key>")
 
 
-def _value_issues(
-    sweep: Sweep, path: str, distribution: Distribution, where: Location, explain: Explain
-) -> Iterator[Issue]:
+def _value_issues(sweep: Sweep, path: str, distribution: Distribution, where: Location) -> Iterator[Issue]:
     section, _, name = path.partition(".")
     if section == "training":
         yield from _hyperparameter_issues(sweep, name, distribution, where)
         return
+    around = _conditions(sweep, path)
     for value in distribution.examples:
         try:
-            with_values(sweep, {path: value})
+            data = data_with_values(sweep, {**around, path: value})
+            resolved = Sweep.parse(data)
         except ValidationError as error:
-            for message in explain(error):
+            for message in words(error, data):
                 yield Issue(where, f"{path} = {value!r}: {message}")
         except SpecError as error:
             for issue in error.issues:
                 yield Issue(where, issue.message)
+        else:
+            yield from (fault.at(where) for _, fault in trial_rules(resolved))
+
+
+def _conditions(sweep: Sweep, path: str) -> dict[str, Any]:
+    """Values of other parameters with which this one exists."""
+    parameters = sweep.search.parameters
+    found: dict[str, Any] = {}
+    waiting = [parameters[path].zip or path]
+    while waiting:
+        for other, wanted in parameters[waiting.pop()].when.items():
+            if other in parameters and other not in found:
+                holds_list = parameters[other].contains(wanted)
+                found[other] = wanted[0] if isinstance(wanted, list) and wanted and not holds_list else wanted
+                waiting.append(other)
+    return found
 
 
 def _hyperparameter_issues(
@@ -82,6 +106,10 @@ def _hyperparameter_issues(
         allowed = "distribution: int_uniform or log_int_uniform with whole bounds, or values: [...]"
         yield Issue(where, message, allowed)
         return
+    if distribution.mu is not None and name in BOUNDS and not _is_inside(distribution, BOUNDS[name]):
+        message = f"training.{name}: a {distribution.kind} distribution reaches beyond {BOUNDS[name]}"
+        yield Issue(where, message, "`min` and `max` beside `mu` and `sigma`")
+        return
     for value in distribution.examples:
         fault = hyperparameter_fault(sweep.algorithm, name, value)
         if fault:
@@ -90,23 +118,42 @@ def _hyperparameter_issues(
             return
 
 
+def _is_inside(distribution: Distribution, bounds: Bounds) -> bool:
+    """Whether a normal distribution, cut off where it is, stays in a hyperparameter's bounds."""
+    low, high = distribution.bounds
+    least = 0.0 if distribution.kind == "log_normal" else low
+    return bounds.hold(max(low, least)) and (bounds.high is None or high <= bounds.high)
+
+
 def _condition_issues(
     sweep: Sweep, path: str, distribution: Distribution, where: Location
 ) -> Iterator[Issue]:
     parameters = sweep.search.parameters
     for other, wanted in distribution.when.items():
         if other not in parameters:
-            try:
-                value_at(sweep, other)
-            except KeyError:
-                message = f"{path}: when {other!r}: neither a swept parameter nor a key of the spec"
-                yield Issue(where, message, ", ".join(parameters), nearest(other, parameters))
+            yield from _fixed_condition_issues(sweep, path, other, wanted, where)
+            continue
+        if parameters[other].contains(wanted):
             continue
         for value in wanted if isinstance(wanted, list) else [wanted]:
-            if not contains(parameters[other], value):
+            if not parameters[other].contains(value):
                 choices = parameters[other].choices
                 allowed = ", ".join(map(str, choices)) if choices else "a value of its range"
                 yield Issue(where, f"{path}: when {other} is {value!r}: it never is", allowed)
+
+
+def _fixed_condition_issues(
+    sweep: Sweep, path: str, other: str, wanted: Any, where: Location
+) -> Iterator[Issue]:
+    parameters = sweep.search.parameters
+    try:
+        found = value_at(sweep, other)
+    except KeyError:
+        message = f"{path}: when {other!r}: neither a swept parameter nor a key of the spec"
+        yield Issue(where, message, ", ".join(parameters), nearest(other, parameters))
+        return
+    if not any(same(found, one) for one in [wanted, *(wanted if isinstance(wanted, list) else [])]):
+        yield Issue(where, f"{path}: when {other} is {wanted!r}: it never is", str(found))
 
 
 def _zip_issues(sweep: Sweep, path: str, distribution: Distribution, where: Location) -> Iterator[Issue]:
@@ -151,8 +198,15 @@ def _point_issues(sweep: Sweep, locate: Locate) -> Iterator[Issue]:
             if path not in parameters:
                 message = f"search.points: {path!r} is not swept"
                 yield Issue(where, message, ", ".join(parameters), nearest(path, parameters))
-            elif not contains(parameters[path], value):
+            elif not parameters[path].contains(value):
                 yield Issue(where, f"search.points: {path} = {value!r} lies outside of its range")
+            elif leader := parameters[path].zip:
+                message = f"search.points: {path} moves with {leader}"
+                yield Issue(where, message, f"the value of {leader}")
+    most = sweep.search.trials
+    if most is not None and len(sweep.search.points) > most:
+        message = f"search.points: {len(sweep.search.points)} points, but {most} trials"
+        yield Issue(locate("points"), message)
 
 
 def _grid_issues(sweep: Sweep, locate: Locate) -> Iterator[Issue]:
@@ -161,20 +215,3 @@ def _grid_issues(sweep: Sweep, locate: Locate) -> Iterator[Issue]:
     leaders = [range_ for range_ in sweep.search.parameters.values() if range_.zip is None]
     if math.prod(len(range_.choices or []) for range_ in leaders) > MAX_CONFIGURATIONS:
         yield Issue(locate("parameters"), f"the grid has more than {MAX_CONFIGURATIONS} configurations")
-
-
-def contains(distribution: Distribution, value: Any) -> bool:
-    """Whether a distribution can give this value."""
-    if distribution.values is not None or distribution.kind == "constant":
-        return any(same(value, choice) for choice in distribution.choices or [])
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return False
-    if distribution.kind in ("int_uniform", "log_int_uniform") and not float(value).is_integer():
-        return False
-    low, high = distribution.min, distribution.max
-    return (low is None or value >= low) and (high is None or value <= high)
-
-
-def same(value: Any, other: Any) -> bool:
-    """Equality that keeps `true` and 1 apart."""
-    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)

@@ -66,6 +66,8 @@ def hyperparameter_fault(algorithm: str, name: str, value: Any) -> Fault | None:
         allowed = "the arguments of RLlib's AlgorithmConfig.training()"
         near = nearest(name, known) or SYNONYMS.get(name, "")
         return Fault(f"{algorithm} has no hyperparameter {name!r}", allowed, near if near in known else "")
+    if nested and "mapping" not in known[name].kinds:
+        return Fault(f"training.{name} holds one value, no keys", f"training.{name}")
     if nested:
         return _nested_fault(known[name], name, nested)
     if is_schedule(value):

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from rlsweep.errors import Issue, Location, SpecError, nearest
 from rlsweep.spec.merge import below, overlay
-from rlsweep.spec.parameters import Distribution
-from rlsweep.spec.source import Document, parse_file, parse_text
+from rlsweep.spec.overrides import parse_override
+from rlsweep.spec.source import Document, parse_file
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.validate import key_path, validate
 
@@ -187,7 +187,7 @@ class _Assembly:
     def apply_override(self, document: Document, override: str) -> None:
         """Lay `a.b=value` over the document."""
         try:
-            overlay(document, _parse_override(override))
+            overlay(document, parse_override(override, document))
         except SpecError as error:
             self.issues += error.issues
 
@@ -215,9 +215,8 @@ class _Assembly:
             _check_inside(name, "search.space")
             if not path.is_file():
                 known = sorted(found.stem for found in folder.glob("*.yaml"))
-                raise SpecError(
-                    [Issue(where, f"no search space {name!r}", ", ".join(known), nearest(name, known))]
-                )
+                allowed = ", ".join(known) or f"{folder}/ holds none"
+                raise SpecError([Issue(where, f"no search space {name!r}", allowed, nearest(name, known))])
         except (OSError, ValueError) as error:
             raise SpecError([Issue(where, str(error))]) from None
         space = parse_file(path, self.issues)
@@ -235,39 +234,6 @@ def _check_inside(path: str, key: str) -> None:
     parts = PurePath(path)
     if parts.is_absolute() or ".." in parts.parts:
         raise ValueError(f"{key} {path!r}: a path without .. below this file's folder or {SWEEPS_DIR}/")
-
-
-def _parse_override(override: str) -> Document:
-    where = Location(f"--set {override}")
-    dotted, equals, text = override.partition("=")
-    keys = dotted.strip().split(".")
-    if not equals or not all(keys):
-        raise SpecError([Issue(where, "not of the form a.b=value", "--set search.trials=4")])
-    value = _parse_value(text, where)
-    keys = _swept_path_joined(keys)
-    data: dict[str, Any] = {keys[-1]: value}
-    for key in reversed(keys[:-1]):
-        data = {key: data}
-    return Document(data, {tuple(keys[:depth]): where for depth in range(1, len(keys) + 1)})
-
-
-def _parse_value(text: str, where: Location) -> Any:
-    try:
-        data = parse_text(f"value: {text}", where.source).data
-    except SpecError as error:
-        raise SpecError([replace(issue, location=where) for issue in error.issues]) from None
-    if list(data) != ["value"]:
-        raise SpecError([Issue(where, "more than one value", "--set once for each")])
-    return data["value"]
-
-
-def _swept_path_joined(keys: list[str]) -> list[str]:
-    """`search.parameters.training.lr.values`: the dotted path of a swept value is one key."""
-    if keys[:2] != ["search", "parameters"] or len(keys) < 4:
-        return keys
-    is_field = keys[-1] in Distribution.model_fields
-    path = keys[2:-1] if is_field else keys[2:]
-    return [*keys[:2], ".".join(path), *(keys[-1:] if is_field else [])]
 
 
 def _in_order(issues: list[Issue]) -> list[Issue]:

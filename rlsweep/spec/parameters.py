@@ -30,7 +30,12 @@ _FITTING: dict[str, tuple[DistributionName, ...]] = {
 
 INTEGER_KINDS = ("int_uniform", "log_int_uniform")
 _LOG_KINDS = ("log_uniform", "log_int_uniform")
-_MOST_GRID_VALUES = 10_000
+_MOST_GRID_VALUES = 1_000
+_FAR = 5
+"""Standard deviations from the mean beyond which nothing is drawn (one in 3.5 million)."""
+
+_LARGEST_LOG = 90.0
+_MOST_STEPS = 1e12
 
 
 class Distribution(SpecModel):
@@ -51,7 +56,7 @@ class Distribution(SpecModel):
     """
 
     value: Any = None
-    values: list[Any] | None = Field(default=None, min_length=1, max_length=10_000)
+    values: list[Any] | None = Field(default=None, min_length=1, max_length=1_000)
     min: int | float | None = None
     max: int | float | None = None
     mu: float | None = None
@@ -96,7 +101,7 @@ class Distribution(SpecModel):
     def _check_distinct(self) -> None:
         seen: list[Any] = []
         for value in self.values or []:
-            if any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in seen):
+            if any(same(value, other) for other in seen):
                 raise ValueError(f"{value!r} stands twice in `values`")
             seen.append(value)
 
@@ -116,6 +121,22 @@ class Distribution(SpecModel):
                     raise ValueError(f"{self.kind} needs a whole {name}, not {bound}")
         if self.step is not None and low is not None and high is not None and self.step > high - low:
             raise ValueError(f"step {self.step} is larger than the range from {low} to {high}")
+        if self.step is not None and max(abs(low or 0), abs(high or 0)) / self.step > _MOST_STEPS:
+            raise ValueError(f"step {self.step} is too small for the range")
+        if self.bounds[0] > self.bounds[1]:
+            raise ValueError(f"no multiple of step {self.step} lies between {low} and {high}")
+        if self.mu is not None and self.sigma is not None:
+            self._check_tails(self.mu, self.sigma)
+
+    def _check_tails(self, mu: float, sigma: float) -> None:
+        is_log = self.kind == "log_normal"
+        if is_log and mu + _FAR * sigma > _LARGEST_LOG:
+            raise ValueError("mu and sigma are those of the natural logarithm: these reach beyond any number")
+        low, high = (
+            math.log(bound) if is_log and bound is not None else bound for bound in (self.min, self.max)
+        )
+        if (low is not None and low > mu + _FAR * sigma) or (high is not None and high < mu - _FAR * sigma):
+            raise ValueError(f"min and max leave nothing of a {self.kind} distribution")
 
     @property
     def kind(self) -> DistributionName:
@@ -132,6 +153,40 @@ class Distribution(SpecModel):
         return "int_uniform" if whole and isinstance(self.step or 0, int) else "uniform"
 
     @property
+    def is_range(self) -> bool:
+        """Whether it gives numbers between bounds, not listed values."""
+        return self.values is None and self.kind != "constant"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest value that can be drawn, infinite where it is open: the multiples of
+        `step` that lie inside of `min` and `max`."""
+        low = -math.inf if self.min is None else self.min
+        high = math.inf if self.max is None else self.max
+        if self.step is None:
+            return low, high
+        if self.kind in ("uniform", "int_uniform"):
+            return low, round(low + math.floor((high - low) / self.step + 1e-9) * self.step, 12)
+        lowest = low if math.isinf(low) else math.ceil(low / self.step - 1e-9) * self.step
+        highest = high if math.isinf(high) else math.floor(high / self.step + 1e-9) * self.step
+        return round(lowest, 12), round(highest, 12)
+
+    def contains(self, value: Any) -> bool:
+        """Whether the distribution can give this value."""
+        if self.values is not None or self.kind == "constant":
+            return any(same(value, choice) for choice in self.choices or [])
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return False
+        if self.kind in INTEGER_KINDS and not float(value).is_integer():
+            return False
+        if self.step is not None:
+            origin = self.min if self.kind in ("uniform", "int_uniform") and self.min is not None else 0
+            steps = (value - origin) / self.step
+            if abs(steps - round(steps)) > 1e-6:
+                return False
+        return self.bounds[0] <= value <= self.bounds[1]
+
+    @property
     def choices(self) -> list[Any] | None:
         """All values in order where they can be listed, None for a range.
 
@@ -144,10 +199,11 @@ class Distribution(SpecModel):
         if self.min is None or self.max is None or self.kind not in ("uniform", "int_uniform"):
             return None
         step = self.step or (1 if self.kind == "int_uniform" else 0)
-        count = math.floor((self.max - self.min) / step + 1e-9) + 1 if step else math.inf
-        if count > _MOST_GRID_VALUES:
+        span = (self.max - self.min) / step if step else math.inf
+        if span > _MOST_GRID_VALUES:
             return None
-        values = [self.min + index * step for index in range(int(count))]
+        count = math.floor(span + 1e-9) + 1
+        values = [self.min + index * step for index in range(count)]
         return [int(value) if self.kind == "int_uniform" else round(value, 12) for value in values]
 
     @property
@@ -166,3 +222,8 @@ class Distribution(SpecModel):
 
     def _typed(self, bound: float | int | None) -> Any:
         return int(bound or 0) if self.kind in INTEGER_KINDS else bound
+
+
+def same(value: Any, other: Any) -> bool:
+    """Equality that keeps `true` and 1 apart."""
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)

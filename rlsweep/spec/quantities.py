@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
+from rlsweep.spec.source import MAX_NUMBER
+
 FRAMES_PER_ENV_STEP = "frames_per_env_step"
 """Key of pydantic's validation context: emulator frames in one env step, by which `frames` are divided."""
 
-_COUNT = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[kKMGB]?)")
+_COUNT = re.compile(r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)\s*(?P<unit>[kKMGB]?)")
 _COUNT_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 _ENV_STEP_UNITS = re.compile(r"(?P<count>.*?)\s*(?P<unit>frames|env_steps|env steps)", re.DOTALL)
-_DURATION = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>s|min|h|d)")
+_DURATION = re.compile(r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)\s*(?P<unit>s|min|h|d)")
 _DURATION_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_BYTES = re.compile(r"(?P<number>\d[\d_]*(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B")
+_BYTES = re.compile(r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B")
 _BYTE_EXPONENTS = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -34,10 +38,7 @@ def parse_count(value: Any) -> Any:
     match = _COUNT.fullmatch(value.strip())
     if match is None:
         raise ValueError("write a whole number, or one with k, M or G: 20k, 1.5M")
-    count = _number(match) * _COUNT_UNITS[match["unit"]]
-    if not count.is_integer():
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(count)
+    return _whole(_number(match) * _COUNT_UNITS[match["unit"]], value)
 
 
 def parse_env_steps(value: Any, frames_per_env_step: int = 1) -> Any:
@@ -66,7 +67,7 @@ def parse_seconds(value: Any) -> Any:
     match = _DURATION.fullmatch(value.strip())
     if match is None:
         raise ValueError("write a duration with s, min, h or d: 90s, 30min, 8h")
-    return _number(match) * _DURATION_UNITS[match["unit"]]
+    return float(_number(match) * _DURATION_UNITS[match["unit"]])
 
 
 def parse_bytes(value: Any) -> Any:
@@ -82,11 +83,42 @@ def parse_bytes(value: Any) -> Any:
     match = _BYTES.fullmatch(value.strip())
     if match is None:
         raise ValueError("write a size with kB, MB, GB or TB (or KiB, MiB, GiB): 500GB")
-    return int(_number(match) * (1024 if match["binary"] else 1000) ** _BYTE_EXPONENTS[match["unit"]])
+    unit = (1024 if match["binary"] else 1000) ** _BYTE_EXPONENTS[match["unit"]]
+    return int(_number(match) * unit)
 
 
-def _number(match: re.Match[str]) -> float:
-    return float(match["number"].replace("_", ""))
+def parse_frames(value: Any) -> Any:
+    """`"108k"` or `"108k frames"` -> 108_000.
+
+    Raises:
+        ValueError: as `parse_count`.
+    """
+    return parse_count(value.strip().removesuffix("frames") if isinstance(value, str) else value)
+
+
+def duration(seconds: float) -> str:
+    """`5400` -> `1h30m`; `?` where it is no number."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours_left = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours_left:02d}h"
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
+
+
+def _number(match: re.Match[str]) -> Decimal:
+    number = Decimal(match["number"].replace("_", ""))
+    if number > MAX_NUMBER:
+        raise ValueError(f"more than {MAX_NUMBER:.0e} of anything is a slip")
+    return number
+
+
+def _whole(count: Decimal, written: str) -> int:
+    if count != int(count):
+        raise ValueError(f"{written!r} is not a whole number")
+    return int(count)
 
 
 def _parse_env_steps_field(value: Any, info: ValidationInfo) -> Any:
@@ -111,7 +143,7 @@ EnvSteps = Annotated[
 
 Frames = Annotated[
     int,
-    BeforeValidator(parse_count),
+    BeforeValidator(parse_frames),
     Field(gt=0, le=10**12),
     _written_as("integer", _COUNT_PATTERN + "$"),
 ]

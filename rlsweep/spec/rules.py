@@ -8,9 +8,11 @@ from rlsweep.errors import nearest
 from rlsweep.spec.check_training import Fault
 from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
-from rlsweep.spec.search import SINGLE_OBJECTIVE_METHODS
+from rlsweep.spec.search import MAX_TRIALS, SINGLE_OBJECTIVE_METHODS
 from rlsweep.spec.sweep import Sweep
 from rlsweep.store.rows import HUMAN_NORMALIZED, METRIC_ALIASES, row_keys
+
+MIN_CMAES_RANGES = 2
 
 Found = tuple[str, Fault]
 """Dotted path of the key at fault, and the fault."""
@@ -18,7 +20,13 @@ Found = tuple[str, Fault]
 
 def broken_rules(sweep: Sweep) -> list[Found]:
     """Every rule that a sweep breaks."""
-    return [*_objective_rules(sweep), *_search_rules(sweep), *_scheduler_rules(sweep), *trial_rules(sweep)]
+    swept = sweep.search.parameters
+    return [
+        *_objective_rules(sweep),
+        *_search_rules(sweep),
+        *_scheduler_rules(sweep),
+        *(found for found in trial_rules(sweep) if found[0] not in swept),
+    ]
 
 
 def trial_rules(sweep: Sweep) -> list[Found]:
@@ -65,6 +73,13 @@ def _search_rules(sweep: Sweep) -> Iterator[Found]:
     if len(sweep.objective) > 1 and method in SINGLE_OBJECTIVE_METHODS:
         message = f"search.method: {method} takes one objective, this spec has {len(sweep.objective)}"
         yield "search.method", Fault(message, "nsga2, tpe, gp, random, sobol, grid")
+    ranges = [range_ for range_ in sweep.search.parameters.values() if range_.is_range]
+    if method == "cmaes" and len(ranges) < MIN_CMAES_RANGES:
+        message = f"search.method: cmaes moves {MIN_CMAES_RANGES} ranges or more, here are {len(ranges)}"
+        yield "search.method", Fault(message, "tpe, gp, random, sobol")
+    trials = (sweep.search.trials or 1) * len(sweep.seeds)
+    if trials > MAX_TRIALS:
+        yield "search.trials", Fault(f"search.trials x seeds: {trials:,} trials", f"at most {MAX_TRIALS:,}")
 
 
 def _scheduler_rules(sweep: Sweep) -> Iterator[Found]:

@@ -68,7 +68,7 @@ def schedule_points(value: Any, env_steps: int, frames_per_env_step: int = 1) ->
     return [point for point, following in pairwise(rises) if point[0] < following[0]] + [rises[-1]]
 
 
-def value_at(points: Points, env_steps: float) -> float:
+def scheduled_value(points: Points, env_steps: float) -> float:
     """The value of a piecewise linear function after so many env steps."""
     for (left, low), (right, high) in pairwise(points):
         if env_steps < right:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rlsweep.spec.model import SpecModel
-from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, Bytes, EnvSteps, Frames, Seconds
+from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, Bytes, EnvSteps, Frames, Seconds, parse_frames
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=0.5)]
+Factor = Annotated[float, Field(ge=1.5, le=100)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -30,7 +31,7 @@ class AshaSpec(SpecModel):
 
     type: Literal["asha"]
     grace: EnvSteps
-    reduction_factor: Annotated[float, Field(gt=1)] = 4
+    reduction_factor: Factor = 4
 
 
 class HyperbandSpec(SpecModel):
@@ -43,7 +44,7 @@ class HyperbandSpec(SpecModel):
 
     type: Literal["hyperband"]
     grace: EnvSteps
-    reduction_factor: Annotated[float, Field(gt=1)] = 3
+    reduction_factor: Factor = 3
 
 
 class MedianSpec(SpecModel):
@@ -74,7 +75,7 @@ class PbtSpec(SpecModel):
     every: EnvSteps
     quantile: Share = 0.25
     resample: Chance = 0.25
-    factors: Annotated[tuple[float, ...], Field(min_length=1)] = (1.2, 0.8)
+    factors: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (1.2, 0.8)
 
 
 class Pb2Spec(SpecModel):
@@ -117,9 +118,13 @@ class StopSpec(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _frames_are_env_steps(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "frames" in data and "env_steps" not in data:
-            return {**data, "env_steps": f"{data['frames']} frames"}
-        return data
+        if not isinstance(data, dict) or "frames" not in data or "env_steps" in data:
+            return data
+        try:
+            frames = parse_frames(data["frames"])
+        except ValueError:
+            frames = 1  # reported as what it is, the value of `frames`
+        return {**data, "env_steps": f"{frames} frames" if isinstance(frames, int) and frames > 0 else 1}
 
     @model_validator(mode="wrap")
     @classmethod
@@ -137,9 +142,9 @@ class BudgetSpec(SpecModel):
     """`budget:`: the sweep ends when the first of these is spent; what runs then is stopped and kept.
 
     Attributes:
-        gpu_hours: GPUs of each trial times its hours, summed over trials.
+        gpu_hours: GPUs of each trial times its hours, summed over trials, those of earlier runs included.
         wall_time: of one `rlsweep run`.
-        trials: number of trials (configurations times seeds).
+        trials: number of trials of the search (configurations times seeds).
         disk: what the checkpoints may take; a plan that needs more is refused.
     """
 

@@ -20,7 +20,8 @@ LISTED_METHODS = ("grid", "random", "sobol")
 SINGLE_OBJECTIVE_METHODS = ("cmaes",)
 """Optuna's samplers that cannot weigh several objectives."""
 
-MAX_CONFIGURATIONS = 100_000
+MAX_CONFIGURATIONS = 20_000
+MAX_TRIALS = 100_000
 MAX_SEEDS = 1_000
 
 Count = Annotated[int, Field(ge=0)]
@@ -134,7 +135,7 @@ class ObjectiveSpec(SpecModel):
         if self.metric is not None:
             return METRIC_ALIASES.get(self.metric, self.metric)
         prefix = ENV_STEPS_TO if self.env_steps_to is not None else SECONDS_TO
-        return f"{prefix}{self.threshold:g}"
+        return f"{prefix}{self.threshold:.12g}"
 
     @property
     def threshold(self) -> float | None:

@@ -8,6 +8,7 @@ one in silence).
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 MAX_BYTES = 1_000_000
 """A spec is written by hand; a larger file is not a spec."""
+
+MAX_NUMBER = 10**40
+"""A larger number is a slip, and overflows somewhere."""
 
 MAX_VALUES = 100_000
 """Values after aliases are followed; an alias bomb has billions."""
@@ -152,7 +156,12 @@ class _NodeReader:
                 locations[(*path, index)] = self._location(child)
                 items.append(self.read(child, (*path, index), locations))
             return items
-        return self._loader.construct_object(node)
+        value = self._loader.construct_object(node)
+        is_finite = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+        if is_finite and abs(value) > MAX_NUMBER:
+            self._issue(node, "the number is too large", f"at most {MAX_NUMBER:.0e}")
+            return 0
+        return value
 
     def _read_mapping(
         self, node: yaml.MappingNode, path: KeyPath, locations: dict[KeyPath, Location]

@@ -16,13 +16,18 @@ from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, Scheduler
 from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Count, Objectives, ObjectiveSpec, SearchSpec
 
 Algorithm = Literal["ppo", "appo", "impala", "dqn"]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""What numpy's and torch's generators take."""
+CONFIRMING_SEEDS = 1_000_000
+"""Seeds from here on are those of `confirm`: a search never uses them."""
+
+Seed = Annotated[int, Field(ge=0, lt=CONFIRMING_SEEDS)]
 
 
 def _seed_list(value: Any) -> Any:
     is_count = isinstance(value, int) and not isinstance(value, bool)
     return list(range(min(value, MAX_SEEDS + 1))) if is_count else value
+
+
+RESERVED_NAMES = ("artifacts", "mlflow.db")
 
 
 class ResourceSpec(SpecModel):
@@ -43,12 +48,12 @@ class ResourceSpec(SpecModel):
         max_concurrent: trials at a time; `auto` fills the machine.
     """
 
-    env_runners: Count | Literal["auto"] = "auto"
-    envs_per_env_runner: PositiveInt = 16
-    cpus_per_env_runner: Annotated[float, Field(gt=0)] = 1
-    cpus_for_main_process: PositiveInt | Literal["auto"] = "auto"
-    learners: Count = 0
-    gpus_per_learner: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    env_runners: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = "auto"
+    envs_per_env_runner: Annotated[int, Field(gt=0, le=100_000)] = 16
+    cpus_per_env_runner: Annotated[float, Field(gt=0, le=10_000)] = 1
+    cpus_for_main_process: Annotated[int, Field(gt=0, le=10_000)] | Literal["auto"] = "auto"
+    learners: Annotated[int, Field(ge=0, le=10_000)] = 0
+    gpus_per_learner: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto"] = "auto"
     gpus: Literal["require", "auto"] = "require"
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     max_concurrent: PositiveInt | Literal["auto"] = "auto"
@@ -138,6 +143,13 @@ class Sweep(SpecModel):
     def main_objective(self) -> ObjectiveSpec:
         """The first objective: by it schedulers compare, checkpoints are kept and tables are ordered."""
         return self.objective[0]
+
+    @field_validator("name")
+    @classmethod
+    def _not_mlflows(cls, name: str) -> str:
+        if name in RESERVED_NAMES:
+            raise ValueError(f"runs/{name} is MLflow's; choose another name")
+        return name
 
     @field_validator("seeds")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rlsweep.errors import Issue, Location
-from rlsweep.spec.check import validation_issues, words, written_path
+from rlsweep.spec.check import validation_issues, written_path
 from rlsweep.spec.check_search import search_issues
 from rlsweep.spec.check_training import training_issues
 from rlsweep.spec.rules import broken_rules
@@ -61,7 +61,7 @@ def _issues_between_sections(sweep: Sweep, document: Document) -> list[Issue]:
         return document.location(("search", *keys))
 
     return [
-        *search_issues(sweep, locate, words),
+        *search_issues(sweep, locate),
         *(fault.at(document.location(key_path(path))) for path, fault in broken_rules(sweep)),
     ]
 

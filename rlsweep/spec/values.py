@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,12 +30,19 @@ def with_values(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
         pydantic.ValidationError: the spec does not take a value.
         SpecError: a path leads through something that is no section.
     """
-    if not values:
-        return sweep
+    return Sweep.parse(data_with_values(sweep, values)) if values else sweep
+
+
+def data_with_values(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The data that `with_values` parses.
+
+    Raises:
+        SpecError: a path leads through something that is no section.
+    """
     data = sweep.as_written()
     for path, value in sorted(values.items(), key=lambda item: item[0] not in _KIND_PATHS):
-        _set(data, path, value)
-    return Sweep.parse(data)
+        _set(data, path, copy.deepcopy(value))
+    return data
 
 
 def value_at(sweep: Sweep, path: str) -> Any:

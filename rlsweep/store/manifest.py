@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.rows import SCORE
+from rlsweep.store.rows import HAS_DIVERGED, REACHED_STOP, SCORE
 
 FORMAT = 2
 
@@ -74,12 +74,14 @@ class Objective:
         goal: maximize or minimize.
         over_seeds: mean, median, worst or iqm.
         threshold: the score to reach, of `env_steps_to` and `seconds_to`.
+        most_env_steps: length of a whole trial.
     """
 
     key: str
     goal: Literal["maximize", "minimize"]
     over_seeds: Literal["mean", "median", "worst", "iqm"] = "mean"
     threshold: float | None = None
+    most_env_steps: int = 0
 
     @property
     def maximize(self) -> bool:
@@ -125,7 +127,10 @@ class Manifest:
         Raises:
             KeyError: there is none.
         """
-        return {record.id: record for record in self.trials}[trial_id]
+        found = next((record for record in self.trials if record.id == trial_id), None)
+        if found is None:
+            raise KeyError(trial_id)
+        return found
 
     def add(self, record: TrialRecord) -> TrialRecord:
         """Append a trial, unless one of the same id is there already; returns the one that counts."""
@@ -167,3 +172,10 @@ class Manifest:
 def content_hash(data: Mapping[str, Any]) -> str:
     """SHA-256 of JSON data, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def result_ending(result: Mapping[str, Any]) -> str:
+    """How a trial ended by its last result: by its own stop, diverged, or stopped by the scheduler."""
+    if result.get(HAS_DIVERGED):
+        return DIVERGED
+    return FINISHED if result.get(REACHED_STOP) else STOPPED

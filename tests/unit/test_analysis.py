@@ -25,12 +25,16 @@ def make_run(
     storage: Path,
     trials: dict[tuple[str, int], list[dict[str, Any]]],
     goal: Literal["maximize", "minimize"] = "maximize",
+    statuses: dict[str, str] | None = None,
+    phases: dict[int, str] | None = None,
 ) -> RunLayout:
     layout = Storage(storage).run("t")
     records = []
     for (config_id, seed), rows in trials.items():
         trial_id = f"{config_id}_seed{seed}"
-        records.append(TrialRecord(trial_id, config_id, {}, seed, "h", status="finished"))
+        status = (statuses or {}).get(config_id, "finished")
+        phase = (phases or {}).get(seed, "search")
+        records.append(TrialRecord(trial_id, config_id, {}, seed, "h", phase=phase, status=status))
         layout.trial(trial_id).mkdir(parents=True)
         lines = "".join(json.dumps(entry) + "\n" for entry in rows)
         layout.result_json(trial_id).write_text(lines)
@@ -54,6 +58,33 @@ def test_means_and_spread_over_seeds_by_hand(tmp_path: Path) -> None:
     assert first.env_steps == 20
     assert (second.value, second.best_mean) == (3.0, 6.5)
     assert second.last_std == pytest.approx(math.sqrt(2))
+
+
+def test_diverged_trials_have_no_value_and_stopped_ones_rank_behind(tmp_path: Path) -> None:
+    trials = {(name, 0): [row(10, score)] for name, score in [("nan", 99.0), ("cut", 50.0), ("whole", 5.0)]}
+    statuses = {"nan": "diverged", "cut": "stopped"}
+    ranked = compare(read_run(make_run(tmp_path, trials, statuses=statuses)))
+    assert [found.config_id for found in ranked] == ["whole", "nan", "cut"]
+    assert math.isnan(ranked[1].value)
+
+
+def test_confirmed_configurations_are_judged_by_the_new_seeds_alone(tmp_path: Path) -> None:
+    trials = {
+        ("lucky", 0): [row(10, 90.0)],
+        ("lucky", 7): [row(10, 10.0)],
+        ("steady", 0): [row(10, 50.0)],
+        ("steady", 7): [row(10, 40.0)],
+        ("rest", 0): [row(10, 80.0)],
+    }
+    run = read_run(make_run(tmp_path, trials, phases={7: "confirm"}))
+    assert [found.config_id for found in compare(run, "search")] == ["lucky", "rest", "steady"]
+    ranked = compare(run)
+    assert [(found.config_id, found.value) for found in ranked] == [
+        ("steady", 40.0),
+        ("lucky", 10.0),
+        ("rest", 80.0),
+    ]
+    assert winner(run).is_confirmed
 
 
 def test_a_lucky_peak_does_not_win(tmp_path: Path) -> None:

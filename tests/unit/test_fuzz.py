@@ -32,6 +32,7 @@ SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(10**20), 10**20),
+    st.sampled_from([10**400, -(10**400), 10**39, 1e300, 1e-300, 5e-324]),
     st.floats(),
     st.text(max_size=12),
     st.sampled_from(

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from analysis.judgement import over_seeds, pareto_front, row_value
+from analysis.judgement import over_seeds, pareto_front, row_value, trial_values
 from rlsweep.run.searching import SeedResult, judge
 from rlsweep.store.manifest import Objective
 
 SCORE = Objective("score", "maximize")
-FAST = Objective("env_steps_to/200", "minimize", threshold=200.0)
+FAST = Objective("env_steps_to/200", "minimize", threshold=200.0, most_env_steps=6000)
 
 
 def row(score: float, *, valid: bool = True, **more: float) -> dict[str, float | bool]:
@@ -26,10 +26,18 @@ def test_a_score_counts_once_enough_games_have_ended() -> None:
     assert row_value(row(5.0, valid=False, seconds=3.0), Objective("seconds", "minimize")) == 3.0
 
 
-def test_a_score_never_reached_counts_twice_what_was_taken() -> None:
+def test_a_score_never_reached_counts_as_two_whole_trials() -> None:
     assert row_value(row(210.0, **{"env_steps_to/200": 700.0}), FAST) == 700.0
-    assert row_value(row(90.0, **{"env_steps_to/200": math.nan}), FAST) == 2000.0
-    assert row_value(row(90.0), Objective("seconds_to/200", "minimize", threshold=200.0)) == 20.0
+    assert row_value(row(90.0, **{"env_steps_to/200": math.nan}), FAST) == 12_000.0, "stopped after 1000"
+    seconds = Objective("seconds_to/200", "minimize", threshold=200.0, most_env_steps=6000)
+    assert row_value(row(90.0), seconds) == 120.0, "100 env steps a second"
+
+
+def test_what_crashed_or_diverged_has_no_value() -> None:
+    assert trial_values("finished", row(5.0), [SCORE]) == (5.0,)
+    for status in ("failed", "diverged"):
+        assert math.isnan(trial_values(status, row(5.0), [SCORE])[0])
+    assert math.isnan(trial_values("stopped", {}, [SCORE])[0])
 
 
 @pytest.mark.parametrize(
@@ -62,4 +70,5 @@ def test_a_configuration_is_judged_when_its_seeds_are_in() -> None:
     assert judge([*results, SeedResult("diverged", row(9.0))], [SCORE])[0] == "failed"
     assert judge([*results, SeedResult("failed", {})], [SCORE]) == ("complete", [6.0], 1000)
     assert judge([SeedResult("failed", {})], [SCORE])[0] == "failed"
+    assert judge([*results, SeedResult("stopped", {})], [SCORE]) == ("pruned", [6.0], 1000)
     assert judge([SeedResult("finished", row(math.nan))], [SCORE])[0] == "failed"

@@ -189,3 +189,42 @@ def test_validate_imports_neither_ray_nor_torch(root: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+HUGE = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"training: {{gamma: {HUGE}}}",
+        f"training: {{lr: {{linear: [{HUGE}, 0]}}}}",
+        f"search: {{trials: 2, parameters: {{training.lr: {{min: 0, max: {HUGE}}}}}}}",
+        f"search: {{trials: 2, parameters: {{training.lr: {{values: [{HUGE}]}}}}}}",
+        f"search: {{trials: 2, parameters: {{training.lr: {{min: 0, max: 1}}}}, points: [{{training.lr: {HUGE}}}]}}",
+        f"budget: {{disk: {HUGE}GB}}",
+        f"budget: {{wall_time: {HUGE}h}}",
+        "search: {method: grid, parameters: {training.lr: {min: 0.0, max: 1e30, step: 1e-300}}}",
+        "search: {trials: 2, parameters: {training.lr: {mu: 800, sigma: 1, distribution: log_normal}}}",
+        "search: {trials: 2, parameters: {training.lr: {mu: 0, sigma: 1, min: 100}}}",
+        "search: {trials: 2, parameters: {training.gamma: {mu: 0.9, sigma: 1}}}",
+        "search: {trials: 3000, parameters: {training.lr: {min: 0, max: 1}}}\nseeds: 1000",
+        "resources: {cpus_per_env_runner: 1e38, env_runners: 100}",
+        "resources: {gpus_per_learner: 1e38}",
+        "seeds: [1000000]",
+        "name: artifacts",
+        "search: {trials: 2, parameters: {training.lr.linear: {values: [1]}}}",
+        "search: {trials: 2, parameters: {training.lr.: {values: [1]}}}",
+        "search: {trials: 2, parameters: {resources.max_concurrent: {values: [1, 2]}}}",
+        "search: {method: cmaes, trials: 2, parameters: {training.lr: {min: 0, max: 1}}}",
+        "search: {trials: 1, parameters: {training.lr: {min: 0, max: 1}}, points: [{}, {}]}",
+        "scheduler: {type: pbt, every: 100, factors: [-5]}",
+        "scheduler: {type: asha, grace: 100, reduction_factor: 1.000001}",
+        "search: {trials: 2, parameters: {training.lr: {values: [1, 2], when: {training.gamma: 0.123}}}}",
+    ],
+)
+def test_what_cannot_be_is_a_spec_error(write_spec: Callable[..., Path], text: str) -> None:
+    lines = GOOD.replace("name: t\n", "") if text.startswith("name:") else GOOD
+    found = issues(write_spec(lines + text + "\n"))
+    assert found
+    assert all("spec.yaml:" in line for line in found)

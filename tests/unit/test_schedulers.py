@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from rlsweep.run.schedulers import COMPARED, GRACES, Guarded
+from rlsweep.plan import Machine, Plan, make
+from rlsweep.run.schedulers import COMPARED, GRACES, Guarded, make_scheduler
+from rlsweep.spec import load
 from rlsweep.store.manifest import Objective
+
+ROOT = Path(__file__).parents[2]
 
 
 class Recorder(TrialScheduler):
@@ -51,3 +56,79 @@ def test_a_valid_score_is_compared_in_units_of_the_grace() -> None:
         ("result", 7.0, 2.0),
         ("complete", 8.0, 2.0),
     ]
+
+
+class SimulatedTrial:
+    """As much of a Tune trial as Hyperband looks at."""
+
+    is_saving = False
+
+    def __init__(self, number: int) -> None:
+        self.trial_id, self.number = str(number), number
+        self.status, self.env_steps = "PENDING", 0
+
+
+class SimulatedController:
+    def __init__(self, scheduler: TrialScheduler) -> None:
+        self._scheduler = scheduler
+
+    def stop_trial(self, trial: SimulatedTrial) -> None:
+        if trial.status in ("PENDING", "PAUSED"):
+            self._scheduler.on_trial_remove(self, trial)
+        trial.status = "TERMINATED"
+
+
+def simulate(plan: Plan, row_env_steps: int, valid_from: int, slots: int) -> list[SimulatedTrial]:
+    """Run a plan's scheduler on trials that only count, until none can run any more."""
+    scheduler = make_scheduler(plan)
+    controller = SimulatedController(scheduler)
+    trials = [SimulatedTrial(number) for number in range(plan.num_trials)]
+    for trial in trials:
+        scheduler.on_trial_add(controller, trial)
+    while True:
+        running = [trial for trial in trials if trial.status == "RUNNING"]
+        while len(running) < slots and (chosen := scheduler.choose_trial_to_run(controller)) is not None:
+            chosen.status = "RUNNING"
+            running.append(chosen)
+        if not running:
+            return trials
+        trial = min(running, key=lambda trial: trial.env_steps)
+        trial.env_steps += row_env_steps
+        result = row(float(trial.number), trial.env_steps >= valid_from, trial.env_steps)
+        decision = "STOP" if trial.env_steps >= plan.sweep.stop.env_steps else ""
+        decision = decision or scheduler.on_trial_result(controller, trial, result)
+        if decision == "STOP":
+            scheduler.on_trial_complete(controller, trial, result)
+        trial.status = {"STOP": "TERMINATED", "PAUSE": "PAUSED"}.get(decision, "RUNNING")
+
+
+@pytest.mark.parametrize(("grace", "factor"), [(300, 2), (500, 3), (1500, 2), (3000, 4)])
+@pytest.mark.parametrize("row_env_steps", [256, 512, 2048, 4096])
+@pytest.mark.parametrize("valid_from", [0, 2000, 4500])
+def test_hyperband_leaves_no_trial_waiting(
+    grace: int, factor: int, row_env_steps: int, valid_from: int
+) -> None:
+    overrides = [
+        f"scheduler={{type: hyperband, grace: {grace}, reduction_factor: {factor}}}",
+        "search.trials=8",
+    ]
+    plan = make(load("cartpole/random.yaml", overrides=overrides, root=ROOT).sweep, Machine.of(8, 0))
+    trials = simulate(plan, row_env_steps, valid_from, slots=2)
+    assert [trial.status for trial in trials] == ["TERMINATED"] * 8
+    assert max(trials, key=lambda trial: trial.env_steps).env_steps >= plan.sweep.stop.env_steps
+
+
+def test_a_population_leaves_constants_alone() -> None:
+    overrides = ["search.parameters.training.gamma={value: 0.99}"]
+    sweep = load("cartpole/pbt.yaml", overrides=overrides, root=ROOT).sweep
+    guarded = make_scheduler(make(sweep, Machine.of(8, 0)))
+    assert isinstance(guarded, Guarded)
+    mutations = guarded._scheduler._hyperparam_mutations["trial"]["values"]
+    assert sorted(mutations) == ["training.lr", "training.num_epochs"]
+    draws = [mutations["training.lr"]() for _ in range(50)]
+    assert len(set(draws)) > 40
+    assert all(1e-5 <= draw <= 1e-2 for draw in draws)
+    explore = guarded._scheduler._custom_explore_fn
+    values = {"training.lr": 0.5, "training.num_epochs": 12, "training.gamma": 0.99}
+    kept = explore({"trial": {"values": values, "seed": 0}})["trial"]["values"]
+    assert kept == {"training.lr": 1e-2, "training.num_epochs": 10, "training.gamma": 0.99}

@@ -87,6 +87,23 @@ def test_a_grid_counts_each_conditional_configuration_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("range_", "values"),
+    [
+        ({"min": 2, "max": 10, "step": 4}, [2, 6, 10]),
+        ({"min": 5, "max": 8}, [5, 6, 7, 8]),
+        ({"min": -2, "max": 1}, [-2, -1, 0, 1]),
+        ({"min": 0.1, "max": 1.0, "step": 0.3}, [0.1, 0.4, 0.7, 1.0]),
+        ({"min": 0.0, "max": 1.0, "step": 0.3}, [0.0, 0.3, 0.6, 0.9]),
+        ({"values": [3, 1, 2]}, [3, 1, 2]),
+        ({"value": 7}, [7]),
+    ],
+)
+def test_a_grid_lists_the_values_of_a_range(range_: dict[str, Any], values: list[float]) -> None:
+    found = configurations(sweep({"training.gamma": range_}, method="grid"))
+    assert [configuration["training.gamma"] for configuration in found] == values
+
+
 def test_a_condition_may_name_a_value_that_is_not_swept() -> None:
     parameters = {"training.kl_coeff": {"values": [0.1, 1.0], "when": {"training.use_kl_loss": True}}}
     assert configurations(sweep(parameters, method="grid")) == [{}]
@@ -180,13 +197,46 @@ def test_a_replayed_search_goes_on_where_it_was() -> None:
     assert not search.replay({"training.gamma": 0.9})
 
 
-def test_a_space_that_is_used_up_ends() -> None:
-    search = Search(sweep({"training.num_epochs": {"values": [1, 2]}}, method="tpe", trials=9))
+def test_a_choice_written_another_way_is_the_same_choice() -> None:
+    search = Search(sweep({"training.num_epochs": {"values": [1.0, 2.0]}}, method="tpe", trials=3))
+    assert search.replay({"training.num_epochs": 1})
+    search.tell({"training.num_epochs": 1}, "complete", [1.0])
+
+
+@pytest.mark.parametrize("method", ["tpe", "gp", "nsga2"])
+def test_a_finite_space_is_used_up_and_then_ends(method: str) -> None:
+    axes = {f"training.{name}": {"values": [1, 2, 3, 4]} for name in ("num_epochs", "minibatch_size")}
+    search = Search(sweep(axes, method=method, trials=99))
     found = []
     while (values := search.ask()) is not None:
-        found.append(values["training.num_epochs"])
-        search.tell(values, "complete", [1.0])
-    assert sorted(found) == [1, 2]
+        found.append(tuple(values.values()))
+        search.tell(values, "complete", [float(values["training.num_epochs"])])
+    assert len(found) == len(set(found)) == 16
+
+
+def test_listed_draws_fill_a_finite_space() -> None:
+    axes = {f"training.{name}": {"values": [1, 2, 3, 4]} for name in ("num_epochs", "minibatch_size")}
+    assert len(configurations(sweep(axes, method="random", trials=16))) == 16
+    assert len(configurations(sweep(axes, method="random", trials=10_000))) == 16
+
+
+def test_points_are_tried_to_the_last_digit() -> None:
+    point = {"training.lr": 2.51234567e-4}
+    for method in ("random", "tpe"):
+        spec = sweep({"training.lr": LOG_LR}, method=method, trials=3, points=[point], try_defaults=False)
+        assert proposals(spec, lambda _: 0.0, 3)[0] == point
+
+
+def test_quantized_draws_stay_on_their_steps() -> None:
+    ranges = {
+        "training.gamma": {"min": 0.0, "max": 11.0, "step": 3},
+        "training.minibatch_size": {"min": 1, "max": 200, "step": 64, "distribution": "log_int_uniform"},
+        "training.lr": {"min": 1e-5, "max": 1e-3, "step": 1e-4, "distribution": "log_uniform"},
+    }
+    found = configurations(sweep(ranges, method="random", trials=200, try_defaults=False))
+    assert {values["training.gamma"] for values in found} == {0.0, 3.0, 6.0, 9.0}
+    assert {values["training.minibatch_size"] for values in found} == {64, 128, 192}
+    assert min(values["training.lr"] for values in found) == 1e-4
 
 
 @pytest.mark.parametrize(
