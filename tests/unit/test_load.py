@@ -201,7 +201,7 @@ HUGE = "9" * 400
         f"training: {{lr: {{linear: [{HUGE}, 0]}}}}",
         f"search: {{trials: 2, parameters: {{training.lr: {{min: 0, max: {HUGE}}}}}}}",
         f"search: {{trials: 2, parameters: {{training.lr: {{values: [{HUGE}]}}}}}}",
-        f"search: {{trials: 2, parameters: {{training.lr: {{min: 0, max: 1}}}}, points: [{{training.lr: {HUGE}}}]}}",
+        f"search: {{trials: 2, parameters: {{training.lr: {{min: 0, max: 1}}}}, points: [{{a: {HUGE}}}]}}",
         f"budget: {{disk: {HUGE}GB}}",
         f"budget: {{wall_time: {HUGE}h}}",
         "search: {method: grid, parameters: {training.lr: {min: 0.0, max: 1e30, step: 1e-300}}}",
