@@ -130,9 +130,10 @@ def show_plan(
     """
     from rlsweep.plan import make
     from rlsweep.run.forecast import summarize, this_machine
-    from rlsweep.run.session import ray_session
+    from rlsweep.run.session import quiet_libraries, ray_session
     from rlsweep.run.throughput import probe_throughput
 
+    quiet_libraries()
     is_said = cpus is not None or gpus is not None
     asks_ray = probe or (bool(os.environ.get("RAY_ADDRESS")) and not is_said)
     with ray_session() if asks_ray else nullcontext(this_machine(cpus, gpus)) as machine, located(loaded):

@@ -26,7 +26,7 @@ from optuna.samplers import (
 )
 from optuna.trial import TrialState, create_trial
 
-from rlsweep.plan.space import Coordinate, coordinate_distribution, decode
+from rlsweep.plan.coordinates import Coordinate, coordinate_distribution, decode
 from rlsweep.spec import Sweep
 
 STARTUP_SHARE = 4

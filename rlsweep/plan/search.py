@@ -11,8 +11,9 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState, create_trial
 
+from rlsweep.plan.coordinates import Coordinate
 from rlsweep.plan.samplers import create_study, make_sampler, suggest, value_sampler
-from rlsweep.plan.space import Coordinate, Space, Values
+from rlsweep.plan.space import Space, Values
 from rlsweep.spec import Sweep
 
 Outcome = Literal["complete", "pruned", "failed"]

@@ -25,8 +25,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from analysis.judgement import row_value
 from rlsweep.plan import Plan
+from rlsweep.plan.coordinates import decode, encode
 from rlsweep.plan.samplers import value_sampler
-from rlsweep.plan.space import decode, encode
 from rlsweep.run.manifest import objectives
 from rlsweep.spec import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec, Sweep
 from rlsweep.store.manifest import TRIAL, Objective

@@ -41,8 +41,7 @@ def ray_session() -> Iterator[Machine]:
     # Without `local` Ray joins whatever cluster somebody else has started on this machine.
     arguments: dict[str, Any] = {"address": "local", "include_dashboard": False} if is_local else {}
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
-    for name, level in _LOG_LEVELS.items():
-        logging.getLogger(name).setLevel(level)
+    quiet_libraries()
     try:
         yield Machine(
             tuple(
@@ -53,3 +52,9 @@ def ray_session() -> Iterator[Machine]:
         )
     finally:
         ray.shutdown()
+
+
+def quiet_libraries() -> None:
+    """Keep from stderr what Ray and MLflow announce; errors still come through."""
+    for name, level in _LOG_LEVELS.items():
+        logging.getLogger(name).setLevel(level)

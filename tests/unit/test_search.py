@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlsweep.plan.coordinates import decode, encode
 from rlsweep.plan.search import Outcome, Search, configurations
-from rlsweep.plan.space import Space, Values, decode, encode
+from rlsweep.plan.space import Space, Values
 from rlsweep.spec import Distribution, Sweep
 
 LISTED = ["random", "sobol"]
