@@ -76,7 +76,12 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     if sweep.env.stacks_by_connector:
         _stack_frames_by_connector(config, sweep.env.atari.frame_stack)
     try:
-        config.training(**_training_arguments(sweep, resources))
+        arguments, schedules = _training_arguments(sweep, resources)
+        config.training(**arguments)
+        if schedules:
+            config.learners(
+                learner_class=SCHEDULED_LEARNERS[sweep.algorithm], learner_config_dict={SCHEDULES: schedules}
+            )
         config.validate()
     except Exception as error:  # RLlib raises whatever its checks stumble over
         reason = str(error).split("To suppress all validation errors")[0].strip()
@@ -85,7 +90,8 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     return config
 
 
-def _training_arguments(sweep: Sweep, resources: TrialResources) -> dict[str, Any]:
+def _training_arguments(sweep: Sweep, resources: TrialResources) -> tuple[dict[str, Any], dict[str, Points]]:
+    """The arguments of `AlgorithmConfig.training()`, and the schedules that our learner follows itself."""
     learners = max(1, resources.learners)
     known = hyperparameters(sweep.algorithm)
     arguments: dict[str, Any] = {}
@@ -102,10 +108,7 @@ def _training_arguments(sweep: Sweep, resources: TrialResources) -> dict[str, An
         else:
             arguments[name] = points[0][1]
             schedules[name] = points
-    if schedules:
-        arguments["learner_class"] = SCHEDULED_LEARNERS[sweep.algorithm]
-        arguments["learner_config_dict"] = arguments.get("learner_config_dict", {}) | {SCHEDULES: schedules}
-    return arguments
+    return arguments, schedules
 
 
 def _argument(value: Any, learners: int, *, is_integer: bool) -> Any:

@@ -18,7 +18,7 @@ import rlsweep.spec
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.registry import CONFIG_CLASSES
 
-_NOT_FOR_SPECS = {"self", "kwargs", "model", "learner_class", "learner_connector"}
+_NOT_FOR_SPECS = {"self", "kwargs", "model", "learner_class", "learner_config_dict", "learner_connector"}
 """Arguments that are objects, or that `network:` stands for."""
 
 _WITHOUT_EFFECT = {

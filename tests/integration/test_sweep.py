@@ -297,6 +297,6 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> Non
 def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None:
     done = rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5")
     assert done.returncode == 4
-    assert "--set resources.gpus_per_learner=0.5: one trial takes 0.5 GPUs" in done.stderr
+    assert "--set resources.gpus_per_learner=0.5: one trial can never start" in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5", "--cpu").returncode == 0
