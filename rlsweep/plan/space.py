@@ -93,18 +93,19 @@ class Space:
     def default_values(self) -> Values | None:
         """What the spec says without the search; None where it lies outside of a range or says nothing."""
         try:
-            found = {path: value_at(self._sweep, path) for path in self._parameters}
-            existing = self.configuration(lambda path: self._own_coordinate(path, found[path]))
+            existing = self.configuration(self._own_coordinate)
+            found = {path: value_at(self._sweep, path) for path in existing}
         except (KeyError, ValueError):
             return None
         zipped = all(same(existing[path], found[path]) for path in existing if self._parameters[path].zip)
-        return {path: found[path] for path in existing} if zipped else None
+        return found if zipped else None
 
     def optuna_distribution(self, path: str) -> BaseDistribution:
         """What Optuna draws a leader's coordinate from."""
         return coordinate_distribution(self._parameters[path])
 
-    def _own_coordinate(self, path: str, value: Any) -> Coordinate:
+    def _own_coordinate(self, path: str) -> Coordinate:
+        value = value_at(self._sweep, path)
         if not self._parameters[path].contains(value):
             raise ValueError(f"{path} = {value!r} lies outside of its range")
         return encode(self._parameters[path], value)

@@ -154,6 +154,11 @@ def test_the_specs_own_values_come_first_where_they_lie_in_the_ranges() -> None:
         assert found[2]["training.lr"] == 0.02, method
         without = sweep(parameters, method=method, trials=4, try_defaults=False)
         assert proposals(without, lambda _: 0.0, 4)[0] != own
+    kinds = {
+        "network.name": {"values": ["mlp", "impala_resnet"]},
+        "network.channels": {"values": [[8], [16]], "when": {"network.name": "impala_resnet"}},
+    }
+    assert configurations(sweep(kinds, trials=3))[0] == {"network.name": "mlp"}, "it has no channels"
     narrow = {"training.lr": {"min": 0.01, "max": 0.1}}
     assert configurations(sweep(narrow, trials=1))[0]["training.lr"] != 3e-4
 
