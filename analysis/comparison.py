@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.history import RunHistory, TrialHistory
 from analysis.judgement import over_seeds, pareto_front, trial_values
 from rlsweep.errors import RunError
-from rlsweep.store.manifest import CONFIRM, FINISHED, STOPPED, Objective
+from rlsweep.store.manifest import CONFIRM, DIVERGED, FAILED, FINISHED, STOPPED, Objective
 from rlsweep.store.rows import ENV_STEPS, SCORE_VALID, WINDOW_SCORES
 
 
@@ -107,7 +107,7 @@ def trial_result(trial: TrialHistory, objectives: Sequence[Objective]) -> TrialR
     record, rows = trial.record, trial.rows
     main = objectives[0]
     values = np.array([], dtype=float)
-    if main.key in rows:
+    if main.key in rows and record.status not in (FAILED, DIVERGED):
         values = rows[main.key].to_numpy(float)[is_valid(rows, main.key)]
     best = (values.max() if main.maximize else values.min()) if values.size else math.nan
     return TrialResult(

@@ -53,6 +53,8 @@ def _never_reached(row: Mapping[str, Any], objective: Objective) -> float:
     length = max(objective.most_env_steps, env_steps)
     if objective.key.startswith(ENV_STEPS_TO):
         return NEVER_REACHED_FACTOR * length
+    if env_steps == 0:
+        return math.nan
     return NEVER_REACHED_FACTOR * float(row.get(SECONDS, math.nan)) * length / env_steps
 
 

@@ -21,7 +21,7 @@ Coordinate: TypeAlias = int | float
 DRAWN_DIGITS = 4
 """Digits of a drawn value: what names, tables and MLflow show is then the value itself."""
 
-_TAIL = 1e-6
+_TAIL = 1e-9
 """Probability that is cut off at an open end of a normal distribution."""
 
 
@@ -85,7 +85,7 @@ def _stepped(range_: Distribution, value: float) -> float:
     """The nearest multiple of the step, counted from `min` where the distribution is uniform."""
     step = range_.step or 1
     origin = (range_.min or 0) if range_.kind in ("uniform", "int_uniform") else 0
-    return round(origin + round((value - origin) / step) * step, 12)
+    return range_.tidy(origin + round((value - origin) / step) * step)
 
 
 def _rounded(value: float, scale: float) -> float:
@@ -95,4 +95,4 @@ def _rounded(value: float, scale: float) -> float:
 
 def _in_bounds(range_: Distribution, value: float) -> float:
     low, high = range_.bounds
-    return min(max(value, low), high)
+    return float(min(max(value, low), high))

@@ -73,7 +73,10 @@ class Space:
 
     def completed(self, values: Values, point: Mapping[str, Any]) -> Values:
         """A configuration with the values of a point to the last digit, where both have them."""
-        return {path: point.get(path, value) for path, value in values.items()}
+        return {
+            path: self._parameters[path].canonical(point[path]) if path in point else value
+            for path, value in values.items()
+        }
 
     def coordinates(self, values: Mapping[str, Any]) -> dict[str, Coordinate]:
         """The coordinates of values that lie in their ranges."""
@@ -98,7 +101,7 @@ class Space:
         except (KeyError, ValueError):
             return None
         zipped = all(same(existing[path], found[path]) for path in existing if self._parameters[path].zip)
-        return found if zipped else None
+        return self.completed(existing, found) if zipped else None
 
     def optuna_distribution(self, path: str) -> BaseDistribution:
         """What Optuna draws a leader's coordinate from."""

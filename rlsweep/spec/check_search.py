@@ -14,7 +14,7 @@ from rlsweep.spec.check_training import hyperparameter_fault
 from rlsweep.spec.hyperparameters import BOUNDS, Bounds, hyperparameters
 from rlsweep.spec.parameters import Distribution, same
 from rlsweep.spec.rules import trial_rules
-from rlsweep.spec.search import MAX_CONFIGURATIONS
+from rlsweep.spec.search import MAX_CONFIGURATIONS, MAX_TRIALS
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.values import data_with_values, value_at
 
@@ -87,7 +87,8 @@ def _conditions(sweep: Sweep, path: str) -> dict[str, Any]:
     """Values of other parameters with which this one exists."""
     parameters = sweep.search.parameters
     found: dict[str, Any] = {}
-    waiting = [parameters[path].zip or path]
+    leader = parameters[path].zip
+    waiting = [leader if leader in parameters else path]
     while waiting:
         for other, wanted in parameters[waiting.pop()].when.items():
             if other in parameters and other not in found:
@@ -135,6 +136,8 @@ def _condition_issues(
             continue
         if parameters[other].contains(wanted):
             continue
+        if wanted == []:
+            yield Issue(where, f"{path}: when {other} is one of nothing: it never is")
         for value in wanted if isinstance(wanted, list) else [wanted]:
             if not parameters[other].contains(value):
                 choices = parameters[other].choices
@@ -213,5 +216,9 @@ def _grid_issues(sweep: Sweep, locate: Locate) -> Iterator[Issue]:
     if sweep.search.method != "grid":
         return
     leaders = [range_ for range_ in sweep.search.parameters.values() if range_.zip is None]
-    if math.prod(len(range_.choices or []) for range_ in leaders) > MAX_CONFIGURATIONS:
-        yield Issue(locate("parameters"), f"the grid has more than {MAX_CONFIGURATIONS} configurations")
+    count = math.prod(len(range_.choices or []) for range_ in leaders)
+    if count > MAX_CONFIGURATIONS:
+        yield Issue(locate("parameters"), f"the grid has more than {MAX_CONFIGURATIONS:,} configurations")
+    elif count * len(sweep.seeds) > MAX_TRIALS:
+        message = f"the grid has {count:,} configurations, with the seeds {count * len(sweep.seeds):,} trials"
+        yield Issue(locate("parameters"), message, f"at most {MAX_TRIALS:,}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlsweep.errors import Issue, Location, SpecError, nearest
 from rlsweep.spec.assembly import SWEEPS_DIR, Assembly
+from rlsweep.spec.overrides import names_search_space
 from rlsweep.spec.source import Document
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.validate import key_path, validate
@@ -55,9 +56,13 @@ def load(
     assembly = Assembly(root)
     document = assembly.read_with_parents(find_spec(spec, root), ())
     profiles = assembly.apply_profile(document, profile)
-    for override in overrides:
+    of_spaces = [override for override in overrides if names_search_space(override)]
+    for override in of_spaces:
         assembly.apply_override(document, override)
     assembly.merge_search_spaces(document)
+    for override in overrides:
+        if override not in of_spaces:
+            assembly.apply_override(document, override)
     sweep, issues = validate(document)
     if assembly.issues:  # a key that is missing may stand in what could not be read
         issues = [issue for issue in issues if not issue.message.endswith("is missing")]

@@ -16,6 +16,11 @@ _BETWEEN = ("min", "max", "mu", "sigma", "step", "distribution")
 """Fields of a range that exclude each other: listed values, and what lies between bounds."""
 
 
+def names_search_space(override: str) -> bool:
+    """Whether an override can change which search spaces are merged, and so has to come before that."""
+    return override.partition("=")[0].strip() in ("search", "search.space")
+
+
 def parse_override(override: str, document: Document) -> Document:
     """What `--set a.b=value` lays over a document.
 

@@ -75,6 +75,8 @@ class Distribution(SpecModel):
                 f"distribution {self.distribution!r} does not go with {shape}; here: {', '.join(fitting)}"
             )
         if shape in ("value", "values"):
+            if not _is_finite([self.value, self.values]):
+                raise ValueError("a value that is no number cannot be trained with")
             if self.step is not None:
                 raise ValueError("`step` goes with a range, not with listed values")
             self._check_distinct()
@@ -113,20 +115,29 @@ class Distribution(SpecModel):
         low, high = self.min, self.max
         if low is not None and high is not None and low >= high:
             raise ValueError(f"min {low} must be below max {high}")
-        if self.kind in (*_LOG_KINDS, "log_normal") and low is not None and low <= 0:
-            raise ValueError(f"{self.kind} needs min above 0, not {low}")
+        if self.kind in (*_LOG_KINDS, "log_normal"):
+            for name, bound in (("min", low), ("max", high)):
+                if bound is not None and bound <= 0:
+                    raise ValueError(f"{self.kind} needs {name} above 0, not {bound}")
         if self.kind in INTEGER_KINDS:
             for name, bound in (("min", low), ("max", high), ("step", self.step)):
                 if bound is not None and not float(bound).is_integer():
                     raise ValueError(f"{self.kind} needs a whole {name}, not {bound}")
         if self.step is not None and low is not None and high is not None and self.step > high - low:
             raise ValueError(f"step {self.step} is larger than the range from {low} to {high}")
-        if self.step is not None and max(abs(low or 0), abs(high or 0)) / self.step > _MOST_STEPS:
+        if self.mu is not None and self.sigma is not None:
+            self._check_tails(self.mu, self.sigma)
+        if self.step is not None and self._farthest / self.step > _MOST_STEPS:
             raise ValueError(f"step {self.step} is too small for the range")
         if self.bounds[0] > self.bounds[1]:
             raise ValueError(f"no multiple of step {self.step} lies between {low} and {high}")
-        if self.mu is not None and self.sigma is not None:
-            self._check_tails(self.mu, self.sigma)
+
+    @property
+    def _farthest(self) -> float:
+        """How far from 0 a value can lie."""
+        tail = abs(self.mu or 0.0) + _FAR * (self.sigma or 0.0)
+        tail = math.exp(min(tail, _LARGEST_LOG)) if self.kind == "log_normal" else tail
+        return max(abs(self.min or 0), abs(self.max or 0), tail if self.mu is not None else 0.0)
 
     def _check_tails(self, mu: float, sigma: float) -> None:
         is_log = self.kind == "log_normal"
@@ -166,10 +177,24 @@ class Distribution(SpecModel):
         if self.step is None:
             return low, high
         if self.kind in ("uniform", "int_uniform"):
-            return low, round(low + math.floor((high - low) / self.step + 1e-9) * self.step, 12)
+            return low, self.tidy(low + math.floor((high - low) / self.step + 1e-9) * self.step)
+        if self.kind == "log_normal" and math.isinf(low):
+            low = self.step  # 0 is no value of its
         lowest = low if math.isinf(low) else math.ceil(low / self.step - 1e-9) * self.step
         highest = high if math.isinf(high) else math.floor(high / self.step + 1e-9) * self.step
-        return round(lowest, 12), round(highest, 12)
+        return self.tidy(lowest), self.tidy(highest)
+
+    def tidy(self, value: float) -> float:
+        """A multiple of the step without the noise of its last digits."""
+        if self.step is None or not math.isfinite(value):
+            return value
+        return round(value, max(0, 12 - math.floor(math.log10(self.step))))
+
+    def canonical(self, value: Any) -> Any:
+        """A value that the distribution contains, as it would give it: the choice itself, 6 and not 6.0."""
+        if not self.is_range:
+            return next(choice for choice in self.choices or [] if same(value, choice))
+        return int(value) if self.kind in INTEGER_KINDS else float(value)
 
     def contains(self, value: Any) -> bool:
         """Whether the distribution can give this value."""
@@ -184,7 +209,8 @@ class Distribution(SpecModel):
             steps = (value - origin) / self.step
             if abs(steps - round(steps)) > 1e-6:
                 return False
-        return self.bounds[0] <= value <= self.bounds[1]
+        is_possible = value > 0 or self.kind != "log_normal"
+        return is_possible and self.bounds[0] <= value <= self.bounds[1]
 
     @property
     def choices(self) -> list[Any] | None:
@@ -196,34 +222,45 @@ class Distribution(SpecModel):
             return [self.value]
         if self.values is not None:
             return list(self.values)
-        if self.min is None or self.max is None or self.kind not in ("uniform", "int_uniform"):
-            return None
-        step = self.step or (1 if self.kind == "int_uniform" else 0)
-        span = (self.max - self.min) / step if step else math.inf
+        low, high = self.bounds
+        step = self.step or (1 if self.kind in INTEGER_KINDS else 0)
+        span = (high - low) / step if step else math.inf
         if span > _MOST_GRID_VALUES:
             return None
         count = math.floor(span + 1e-9) + 1
-        values = [self.min + index * step for index in range(count)]
-        return [int(value) if self.kind == "int_uniform" else round(value, 12) for value in values]
+        return [self.canonical(self.tidy(low + index * step)) for index in range(count)]
 
     @property
     def examples(self) -> list[Any]:
         """Values at the ends of what the distribution can give, to check that the spec takes them."""
         if self.values is not None or self.kind == "constant":
             return self.choices or []
-        if self.mu is None:
-            return [self._typed(bound) for bound in (self.min, self.max)]
-        return [self._typed(bound if bound is not None else self._centre) for bound in (self.min, self.max)]
+        low, high = self.bounds
+        ends = [bound for bound in (low, high) if math.isfinite(bound)]
+        return [self.canonical(value) for value in (*ends, self._between)]
 
     @property
-    def _centre(self) -> float:
-        mu = self.mu or 0.0
-        return math.exp(min(mu, 700.0)) if self.kind == "log_normal" else mu
-
-    def _typed(self, bound: float | int | None) -> Any:
-        return int(bound or 0) if self.kind in INTEGER_KINDS else bound
+    def _between(self) -> float:
+        """A value from the middle of the range."""
+        low, high = self.bounds
+        if self.step is not None and math.isfinite(low):
+            return self.tidy(min(low + self.step, high))
+        if self.mu is not None:
+            centre = math.exp(self.mu) if self.kind == "log_normal" else self.mu
+            return min(max(centre, low), high)
+        is_log = self.kind in _LOG_KINDS
+        return math.sqrt(low) * math.sqrt(high) if is_log else low + 0.4321 * (high - low)
 
 
 def same(value: Any, other: Any) -> bool:
     """Equality that keeps `true` and 1 apart."""
     return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether nested data holds neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)

@@ -160,7 +160,7 @@ class _NodeReader:
         is_finite = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
         if is_finite and abs(value) > MAX_NUMBER:
             self._issue(node, "the number is too large", f"at most {MAX_NUMBER:.0e}")
-            return 0
+            return MAX_NUMBER if value > 0 else -MAX_NUMBER
         return value
 
     def _read_mapping(

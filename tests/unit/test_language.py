@@ -93,6 +93,12 @@ def test_one_field_of_a_range_can_be_set(write_spec: Callable[..., Path]) -> Non
     assert listed["training.lr"].values == [1e-3]
 
 
+def test_one_field_of_a_range_from_a_search_space_can_be_set(write_spec: Callable[..., Path]) -> None:
+    space = "search={trials: 2, space: ppo}"
+    found = sweep(PONG, write_spec, space, "search.parameters.training.lr.max=0.1").search.parameters
+    assert (found["training.lr"].min, found["training.lr"].max) == (1e-5, 0.1)
+
+
 def test_a_search_that_learns_refuses_combinations_that_cannot_be(write_spec: Callable[..., Path]) -> None:
     parameters = "{env.grayscale: {values: [true, false]}, env.frame_stack_by: {values: [env, connector]}}"
     found = sweep(PONG, write_spec, f"search={{method: tpe, trials: 4, parameters: {parameters}}}")

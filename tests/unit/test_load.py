@@ -209,6 +209,17 @@ HUGE = "9" * 400
         "search: {trials: 2, parameters: {training.lr: {mu: 0, sigma: 1, min: 100}}}",
         "search: {trials: 2, parameters: {training.gamma: {mu: 0.9, sigma: 1}}}",
         "search: {trials: 3000, parameters: {training.lr: {min: 0, max: 1}}}\nseeds: 1000",
+        "search: {method: grid, parameters: {training.vf_clip_param: {min: 1, max: 900},"
+        " training.num_epochs: {min: 1, max: 20}}}\nseeds: 10",
+        "search: {method: grid, parameters: {network.fcnet_hiddens: {values: [[2]], zip: training.lrr}}}",
+        "search: {trials: 2, parameters: {env.kwargs.a: {values: [.nan, 1]}}}",
+        "search: {trials: 2, parameters: {env.kwargs.a: {mu: 1e38, sigma: 1, step: 1e-300}}}",
+        "search: {trials: 2, parameters: {training.lr: {mu: -7, sigma: 1, distribution: log_normal}},"
+        " points: [{training.lr: 0}]}",
+        "search: {trials: 2, parameters: {training.lr: {mu: 1, sigma: 1, max: -1,"
+        " distribution: log_normal}}}",
+        "search: {trials: 2, parameters: {resources.env_runners: {min: 0.0, max: 3.0}}}",
+        "search: {trials: 2, parameters: {training.lr: {values: [1, 2], when: {training.gamma: []}}}}",
         "resources: {cpus_per_env_runner: 1e38, env_runners: 100}",
         "resources: {gpus_per_learner: 1e38}",
         "seeds: [1000000]",

@@ -98,6 +98,9 @@ def test_a_grid_counts_each_conditional_configuration_once() -> None:
         ({"min": 0.0, "max": 1.0, "step": 0.3}, [0.0, 0.3, 0.6, 0.9]),
         ({"values": [3, 1, 2]}, [3, 1, 2]),
         ({"value": 7}, [7]),
+        ({"min": 1, "max": 4, "distribution": "log_int_uniform"}, [1, 2, 3, 4]),
+        ({"min": 1e-13, "max": 4e-13, "step": 1e-13}, [1e-13, 2e-13, 3e-13, 4e-13]),
+        ({"min": 0.25, "max": 1.0, "step": 0.5, "distribution": "log_uniform"}, [0.5, 1.0]),
     ],
 )
 def test_a_grid_lists_the_values_of_a_range(range_: dict[str, Any], values: list[float]) -> None:
@@ -233,6 +236,17 @@ def test_points_are_tried_to_the_last_digit() -> None:
         assert proposals(spec, lambda _: 0.0, 3)[0] == point
 
 
+def test_equal_values_are_one_configuration() -> None:
+    ranges = {"training.num_epochs": {"min": 5, "max": 7}}
+    for method in ("random", "tpe"):
+        spec = sweep(
+            ranges, method=method, trials=3, points=[{"training.num_epochs": 6.0}], try_defaults=False
+        )
+        found = [values["training.num_epochs"] for values in proposals(spec, lambda _: 0.0, 3)]
+        assert sorted(found) == [5, 6, 7]
+        assert all(isinstance(value, int) for value in found)
+
+
 def test_quantized_draws_stay_on_their_steps() -> None:
     ranges = {
         "training.gamma": {"min": 0.0, "max": 11.0, "step": 3},
@@ -240,7 +254,8 @@ def test_quantized_draws_stay_on_their_steps() -> None:
         "training.lr": {"min": 1e-5, "max": 1e-3, "step": 1e-4, "distribution": "log_uniform"},
     }
     found = configurations(sweep(ranges, method="random", trials=200, try_defaults=False))
-    assert {values["training.gamma"] for values in found} == {0.0, 3.0, 6.0, 9.0}
+    gammas = [values["training.gamma"] for values in found]
+    assert {(type(gamma), gamma) for gamma in gammas} == {(float, gamma) for gamma in (0.0, 3.0, 6.0, 9.0)}
     assert {values["training.minibatch_size"] for values in found} == {64, 128, 192}
     assert min(values["training.lr"] for values in found) == 1e-4
 
