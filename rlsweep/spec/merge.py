@@ -7,13 +7,16 @@ from typing import Any
 from rlsweep.spec.schedules import is_schedule
 from rlsweep.spec.source import Document, KeyPath
 
+MEASURES = {"metric", "env_steps_to", "seconds_to"}
+"""An objective has one of them; another one makes it another objective."""
+
 
 def overlay(base: Document, over: Document) -> None:
     """Lay `over` on `base`: mappings merge key by key, everything else is replaced.
 
-    A range of `search.parameters`, a schedule, and a section that names its kind (`network: {name: …}`,
-    `scheduler: {type: …}`) are replaced whole when the kind changes: half of one and half of another would
-    mean neither.
+    A range of `search.parameters`, a schedule, an objective with another measure, and a section that names
+    its kind (`network: {name: …}`, `scheduler: {type: …}`) are replaced whole when the kind changes: half of
+    one and half of another would mean neither.
     """
     base.data = _merge(base.data, over.data, ())
     base.locations = base.locations | over.locations
@@ -46,5 +49,7 @@ def _is_replaced(base: dict[str, Any], over: dict[str, Any], path: KeyPath) -> b
     if len(path) == 3 and path[:2] == ("search", "parameters"):
         return True
     if len(path) == 2 and path[0] == "training" and (is_schedule(base) or is_schedule(over)):
+        return True
+    if path == ("objective",) and {*over} & MEASURES != {*base} & MEASURES and {*over} & MEASURES:
         return True
     return any(kind in over and over[kind] != base.get(kind) for kind in ("name", "type") if path)
