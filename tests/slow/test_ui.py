@@ -97,8 +97,10 @@ def test_the_ui_shows_the_sweep_its_trials_and_a_chart(
     manifest = Manifest.read(Storage(storage).run("cartpole_ppo"))
     browser.get(f"{server}/#/experiments/1/runs")
     see(browser, "3 matching runs")
+    expander = (By.CSS_SELECTOR, ".ag-row [col-id*='Run Name'] button")  # the table comes after the count
+    WebDriverWait(browser, 60).until(lambda driver: driver.find_elements(*expander), "no row to unfold")
     browser.save_screenshot(str(tmp_path / "parent.png"))
-    browser.find_element(By.CSS_SELECTOR, ".ag-row [col-id*='Run Name'] button").click()
+    browser.find_element(*expander).click()
     for record in manifest.trials:
         see(browser, f"{record.config_id} · seed {record.seed}")
     browser.save_screenshot(str(tmp_path / "children.png"))
