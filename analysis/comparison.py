@@ -146,9 +146,9 @@ def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
     """All configurations, the best first.
 
     A configuration that was confirmed is judged by its confirming seeds alone, and ranks before those that
-    were not. One that the scheduler stopped ranks behind: its values stand at fewer env steps. One with
-    fewer seeds that have a value ranks behind: the mean of one lucky seed is not
-    comparable with the mean of three. With several objectives the Pareto front comes first.
+    were not. One that the scheduler stopped ranks behind: its values stand at fewer env steps. So does one
+    with fewer seeds that have a value: the mean of one lucky seed is not comparable with the mean of three.
+    With several objectives the Pareto front comes first.
 
     Args:
         run: what is compared.

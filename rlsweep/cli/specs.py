@@ -29,6 +29,9 @@ from rlsweep.cli.app import (
 from rlsweep.errors import UsageError
 from rlsweep.store.layout import DEFAULT_STORAGE, Storage
 
+MAX_CONFIGS_BUILT = 1000
+"""AlgorithmConfigs that `plan` builds to see whether RLlib takes them, half a second; `run` builds all."""
+
 if TYPE_CHECKING:
     from rlsweep.spec import LoadedSpec
 
@@ -129,6 +132,7 @@ def show_plan(
         PreflightError: the plan can never run on the machine.
     """
     from rlsweep.plan import make
+    from rlsweep.rl import preflight
     from rlsweep.run.forecast import summarize, this_machine
     from rlsweep.run.session import quiet_libraries, ray_session
     from rlsweep.run.throughput import probe_throughput
@@ -138,6 +142,7 @@ def show_plan(
     asks_ray = probe or (bool(os.environ.get("RAY_ADDRESS")) and not is_said)
     with ray_session() if asks_ray else nullcontext(this_machine(cpus, gpus)) as machine, located(loaded):
         planned = make(loaded.sweep, machine)
+        preflight.check(planned, most=MAX_CONFIGS_BUILT)
         summary = summarize(planned, storage, probe_throughput(planned) if probe else None)
     if as_json:
         print(json.dumps(summary.to_json()))

@@ -22,6 +22,7 @@ class Work:
         trials: of the search.
         confirming_trials: that run afterwards, with new seeds.
         env_steps: expected, of all of them.
+        frames: the same in emulator frames.
         most_env_steps: if no trial stops early.
         basis: how the expectation was made, as words.
     """
@@ -29,6 +30,7 @@ class Work:
     trials: int
     confirming_trials: int
     env_steps: int
+    frames: int
     most_env_steps: int
     basis: str
 
@@ -56,13 +58,22 @@ def expected_work(plan: Plan) -> Work:
     confirming = min(confirm.top, plan.num_configurations) * confirm.seeds if confirm else 0
     confirming_env_steps = confirming * max(lengths)
     searched, basis = _searched_env_steps(sweep, lengths)
+    env_steps = round(searched) + confirming_env_steps
     return Work(
         trials=plan.num_trials,
         confirming_trials=confirming,
-        env_steps=round(searched) + confirming_env_steps,
+        env_steps=env_steps,
+        frames=round(env_steps * _frames_per_env_step(plan)),
         most_env_steps=sum(lengths) + confirming_env_steps,
         basis=basis,
     )
+
+
+def _frames_per_env_step(plan: Plan) -> float:
+    """Over all trials; they differ where the frame skip is swept."""
+    sweeps = [trial.sweep for trial in plan.trials] or [plan.sweep]
+    frames = sum(sweep.stop.env_steps * sweep.env.frames_per_env_step for sweep in sweeps)
+    return frames / sum(sweep.stop.env_steps for sweep in sweeps)
 
 
 def _lengths(plan: Plan) -> list[int]:

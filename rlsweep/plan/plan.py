@@ -61,7 +61,7 @@ class Plan:
     Attributes:
         sweep: the spec.
         machine: that the resources are fixed for.
-        trials: every trial of a search that is listed; of one that learns, those known so far.
+        trials: every trial of a search that is listed; none of one that learns.
         num_configurations: in all; of a search that learns, at most.
     """
 
@@ -96,10 +96,14 @@ class Plan:
         return self._resolve(self.sweep)
 
     @cached_property
+    def example(self) -> PlannedTrial:
+        """The first trial; of a search that learns, the spec's own values."""
+        return self.trials[0] if self.trials else self.trial({}, self.sweep.seeds[0])
+
+    @property
     def resources(self) -> TrialResources:
         """What a trial takes; where swept values change it, what the first one takes."""
-        first = self.trials[0] if self.trials else self.trial({}, self.sweep.seeds[0])
-        return first.resources
+        return self.example.resources
 
     @cached_property
     def max_concurrent(self) -> int:

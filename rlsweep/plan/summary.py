@@ -72,7 +72,6 @@ class Summary:
     def lines(self) -> list[tuple[str, str]]:
         """What and how much, one line each."""
         plan, work, sweep = self.plan, self.work, self.plan.sweep
-        frames = work.env_steps * sweep.env.frames_per_env_step
         confirming = f", then {work.confirming_trials} to confirm the best" if work.confirming_trials else ""
         configurations = f"{plan.num_configurations} configurations x {len(sweep.seeds)} seeds"
         nodes = f"{len(plan.machine.nodes)} node{'s' if len(plan.machine.nodes) > 1 else ''}"
@@ -85,7 +84,7 @@ class Summary:
             ("", self._nodes_text()),
             (
                 "env steps",
-                f"{work.env_steps:,} ({frames:,} frames), at most {work.most_env_steps:,}; {work.basis}",
+                f"{work.env_steps:,} ({work.frames:,} frames), at most {work.most_env_steps:,}; {work.basis}",
             ),
             ("time", self._time_text()),
             ("budget", _budget_text(sweep.budget)),
@@ -119,7 +118,7 @@ class Summary:
             "num_configurations": plan.num_configurations,
             "seeds": list(plan.sweep.seeds),
             "env_steps": self.work.env_steps,
-            "frames": self.work.env_steps * plan.sweep.env.frames_per_env_step,
+            "frames": self.work.frames,
             "work": asdict(self.work),
             "bundles": plan.resources.bundles,
             "placement": plan.resources.placement,

@@ -23,7 +23,7 @@ def check(plan: Plan, most: int | None = None) -> None:
         PreflightError: the first thing that cannot be built.
     """
     tried: set[tuple[str, str, str]] = set()
-    for index, trial in enumerate(plan.trials or [plan.trial({}, plan.sweep.seeds[0])]):
+    for index, trial in enumerate(plan.trials or [plan.example]):
         if most is None or index < most:
             build_config(trial.sweep, trial.seed, trial.resources)
         kind = (

@@ -12,14 +12,10 @@ from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, Plan
 from rlsweep.plan.estimate import expected_cost, expected_work, num_to_keep
 from rlsweep.plan.summary import GIB, Disk, Summary
-from rlsweep.rl import preflight
 from rlsweep.rl.size import checkpoint_bytes
 from rlsweep.run.throughput import Throughput, measured_throughput
 from rlsweep.spec import Pb2Spec, PbtSpec
 from rlsweep.store.layout import Storage
-
-_CONFIGS_BUILT = 1000
-"""AlgorithmConfigs that a plan builds to see whether RLlib takes them: half a second."""
 
 
 def this_machine(cpus: int | None = None, gpus: float | None = None) -> Machine:
@@ -38,15 +34,13 @@ def summarize(plan: Plan, storage: Storage, probed: Throughput | None = None) ->
         probed: what a probe measured.
 
     Raises:
-        PreflightError: RLlib refuses a configuration, a network cannot be made, or the checkpoints need more
-            disk than the budget allows.
+        PreflightError: a network cannot be made, or the checkpoints need more disk than the budget allows.
     """
     work = expected_work(plan)
     throughput = probed or measured_throughput(plan, storage)
     cost = (
         expected_cost(plan, work, throughput.env_steps_per_second, throughput.source) if throughput else None
     )
-    preflight.check(plan, most=_CONFIGS_BUILT)
     trials = work.trials + work.confirming_trials
     disk = Disk(
         checkpoint_bytes=_largest_checkpoint(plan),

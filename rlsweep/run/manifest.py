@@ -107,7 +107,7 @@ def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Cont
     for record in manifest.trials:
         old = known.pop(record.id, None)
         if old is not None and old.hash == record.hash and old.status in ended:
-            record.status, record.mlflow_run_id, record.phase = old.status, old.mlflow_run_id, old.phase
+            record.status, record.mlflow_run_id = old.status, old.mlflow_run_id
         elif old is not None:
             superseded.append(old)
     waiting = [record for record in manifest.trials if record.status not in ENDED]

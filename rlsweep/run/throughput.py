@@ -76,8 +76,7 @@ def this_node() -> str:
 
 def measured_throughput(plan: Plan, storage: Storage) -> Throughput | None:
     """What earlier trials of this workload made on this kind of node; None where there are none."""
-    trial = plan.trials[0] if plan.trials else plan.trial({}, plan.sweep.seeds[0])
-    wanted, node = workload(trial), this_node()
+    wanted, node = workload(plan.example), this_node()
     found: list[float] = []
     for layout, manifest in _manifests(storage):
         for record in manifest.trials:
@@ -91,8 +90,7 @@ def measured_throughput(plan: Plan, storage: Storage) -> Throughput | None:
 
 def probe_throughput(plan: Plan) -> Throughput:
     """Train the first trial for a moment, alone. Call inside of a `ray_session`."""
-    trial = plan.trials[0] if plan.trials else plan.trial({}, plan.sweep.seeds[0])
-    trial = _learning_at_once(trial)
+    trial = _learning_at_once(plan.example)
     config = build_config(trial.sweep, trial.seed, trial.resources)
     torch.set_num_threads(trial.resources.cpus_for_main_process)
     algorithm = config.build_algo()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rlsweep.spec.schedules import is_schedule
+from rlsweep.spec.search import MEASURES
 from rlsweep.spec.source import Document, KeyPath
-
-MEASURES = {"metric", "env_steps_to", "seconds_to"}
-"""An objective has one of them; another one makes it another objective."""
 
 
 def overlay(base: Document, over: Document) -> None:
@@ -50,6 +48,6 @@ def _is_replaced(base: dict[str, Any], over: dict[str, Any], path: KeyPath) -> b
         return True
     if len(path) == 2 and path[0] == "training" and (is_schedule(base) or is_schedule(over)):
         return True
-    if path == ("objective",) and {*over} & MEASURES != {*base} & MEASURES and {*over} & MEASURES:
-        return True
+    if path == ("objective",) and {*over} & {*MEASURES}:
+        return {*over} & {*MEASURES} != {*base} & {*MEASURES}
     return any(kind in over and over[kind] != base.get(kind) for kind in ("name", "type") if path)

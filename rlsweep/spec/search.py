@@ -20,6 +20,9 @@ LISTED_METHODS = ("grid", "random", "sobol")
 SINGLE_OBJECTIVE_METHODS = ("cmaes",)
 """Optuna's samplers that cannot weigh several objectives."""
 
+MEASURES = ("metric", "env_steps_to", "seconds_to")
+"""An objective has one of them."""
+
 MAX_CONFIGURATIONS = 20_000
 MAX_TRIALS = 100_000
 MAX_SEEDS = 1_000
@@ -115,16 +118,14 @@ class ObjectiveSpec(SpecModel):
     @model_validator(mode="before")
     @classmethod
     def _default_metric(cls, data: Any) -> Any:
-        is_bare = isinstance(data, dict) and not {"metric", "env_steps_to", "seconds_to"} & set(data)
+        is_bare = isinstance(data, dict) and not set(MEASURES) & set(data)
         return {**data, "metric": "score"} if is_bare else data
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
-        written = [
-            name for name in ("metric", "env_steps_to", "seconds_to") if getattr(self, name) is not None
-        ]
+        written = [name for name in MEASURES if getattr(self, name) is not None]
         if len(written) != 1:
-            raise ValueError(f"{' and '.join(written)}: write one of metric, env_steps_to, seconds_to")
+            raise ValueError(f"{' and '.join(written)}: write one of {', '.join(MEASURES)}")
         if self.metric is None and self.goal != "minimize":
             raise ValueError(f"less {written[0].removesuffix('_to')} is better: goal: minimize")
         return self
@@ -141,11 +142,6 @@ class ObjectiveSpec(SpecModel):
     def threshold(self) -> float | None:
         """The score to reach, for the objectives that wait for one."""
         return self.env_steps_to if self.env_steps_to is not None else self.seconds_to
-
-    @property
-    def maximize(self) -> bool:
-        """Whether more of it is better."""
-        return self.goal == "maximize"
 
 
 Objectives = Annotated[

@@ -9,6 +9,7 @@ import pytest
 
 from rlsweep.errors import SpecError
 from rlsweep.plan import Machine, make
+from rlsweep.plan.estimate import expected_work
 from rlsweep.spec import Sweep, load, load_all_profiles, with_values
 from rlsweep.spec.values import value_at
 
@@ -44,6 +45,8 @@ def test_a_swept_frame_skip_keeps_the_frames(write_spec: Callable[..., Path]) ->
     found = sweep(PONG, write_spec, "search={method: grid, parameters: {env.frame_skip: {values: [2, 4]}}}")
     plan = make(found, Machine.of(4, 0))
     assert [trial.sweep.stop.env_steps for trial in plan.trials] == [20_000_000, 10_000_000]
+    work = expected_work(plan)
+    assert (work.env_steps, work.frames) == (30_000_000, 80_000_000)
 
 
 def test_a_network_of_another_kind_starts_from_its_own_defaults(write_spec: Callable[..., Path]) -> None:
