@@ -156,10 +156,9 @@ def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
     """
     objectives = run.manifest.objectives
     groups: dict[str, list[TrialResult]] = defaultdict(list)
-    for trial in run.trials:
-        if phase in ("", trial.record.phase):
-            groups[trial.record.config_id].append(trial_result(trial, objectives))
-    found = [summarize(config_id, _judged(trials), objectives) for config_id, trials in groups.items()]
+    for trial in run.judged_trials(phase):
+        groups[trial.record.config_id].append(trial_result(trial, objectives))
+    found = [summarize(config_id, trials, objectives) for config_id, trials in groups.items()]
     if len(objectives) > 1 and found:
         points = np.array([[math.nan] * len(objectives) if one.was_stopped else one.values for one in found])
         front = pareto_front(points, [objective.maximize for objective in objectives])
@@ -175,11 +174,6 @@ def compare(run: RunHistory, phase: str = "") -> list[ConfigurationResult]:
             -sign * one.value if one.valid_seeds else 0.0,
         ),
     )
-
-
-def _judged(trials: list[TrialResult]) -> list[TrialResult]:
-    """The confirming trials where there are some: the others chose the configuration, and flatter it."""
-    return [trial for trial in trials if trial.phase == CONFIRM] or trials
 
 
 def summarize(

@@ -48,9 +48,9 @@ class LearningCurve:
 
 
 def learning_curves(run: RunHistory) -> list[LearningCurve]:
-    """The curves of all configurations that have a valid value, in the order of the manifest."""
+    """The curves of all configurations that have a valid value, over the seeds that they are judged by."""
     groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-    for trial in run.trials:
+    for trial in run.judged_trials():
         rows = trial.rows
         key = run.objective.on_the_way.key
         if key not in rows:

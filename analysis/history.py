@@ -11,7 +11,7 @@ import pandas as pd
 
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import Manifest, Objective, TrialRecord
+from rlsweep.store.manifest import CONFIRM, Manifest, Objective, TrialRecord
 from rlsweep.store.rows import ENV_STEPS
 
 
@@ -46,6 +46,21 @@ class RunHistory:
     def objective(self) -> Objective:
         """The first objective: it orders tables and names the winner."""
         return self.manifest.objectives[0]
+
+    def judged_trials(self, phase: str = "") -> list[TrialHistory]:
+        """The trials that configurations are judged by: those of a phase, `search` or `confirm`.
+
+        Of both by default, but of a configuration that was confirmed only the confirming ones: the others
+        chose it, and flatter it.
+        """
+        confirmed = {trial.record.config_id for trial in self.trials if trial.record.phase == CONFIRM}
+
+        def is_judged(record: TrialRecord) -> bool:
+            if phase:
+                return record.phase == phase
+            return record.phase == CONFIRM or record.config_id not in confirmed
+
+        return [trial for trial in self.trials if is_judged(trial.record)]
 
 
 def read_run(layout: RunLayout) -> RunHistory:

@@ -85,6 +85,8 @@ def test_confirmed_configurations_are_judged_by_the_new_seeds_alone(tmp_path: Pa
         ("rest", 80.0),
     ]
     assert winner(run).is_confirmed
+    seeds = {curve.config_id: len(curve.seeds) for curve in learning_curves(run)}
+    assert seeds == {"lucky": 1, "steady": 1, "rest": 1}, "the picture shows what the table says"
 
 
 def test_a_lucky_peak_does_not_win(tmp_path: Path) -> None:
