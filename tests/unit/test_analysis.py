@@ -177,7 +177,7 @@ def test_curves_of_seeds_meet_on_one_grid(tmp_path: Path) -> None:
     (curve,) = learning_curves(read_run(layout))
     middle = int(np.argmin(abs(curve.env_steps - 25)))
     assert curve.mean[middle] == pytest.approx((0.1 * curve.env_steps[middle] + 2.0) / 2)
-    assert curve.mean[-1] == pytest.approx(10.0), "after the shorter seed only the longer one is there"
+    assert np.isnan(curve.mean[-1]), "after the shorter seed a mean would jump to the longer one"
     assert np.isnan(curve.seeds[1, -1])
 
 
