@@ -9,6 +9,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.connectors.common.frame_stacking import FrameStacking
+from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.tune.registry import register_env
 
@@ -16,10 +17,12 @@ from callbacks.worker.game_scores import GameScores
 from rlsweep.errors import PreflightError
 from rlsweep.plan import TrialResources
 from rlsweep.plan.resources import ASYNCHRONOUS
+from rlsweep.rl.batches import Advantages, EpisodesToBatch
 from rlsweep.rl.environments import make_environment
-from rlsweep.rl.learners import SCHEDULED_LEARNERS, SCHEDULES
+from rlsweep.rl.learners import LEARNERS, SCHEDULES
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
 from rlsweep.rl.registry import CONFIG_CLASSES
+from rlsweep.rl.sampling import FragmentEnvRunner
 from rlsweep.spec import EnvSpec, Sweep
 from rlsweep.spec.hyperparameters import PER_LEARNER, hyperparameters
 from rlsweep.spec.schedules import SCHEDULABLE, SCHEDULED_BY_RLLIB, Points, is_schedule, schedule_points
@@ -75,13 +78,16 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     )
     if sweep.env.stacks_by_connector:
         _stack_frames_by_connector(config, sweep.env.atari.frame_stack)
+    else:
+        config.env_runners(env_runner_cls=FragmentEnvRunner)
     try:
         arguments, schedules = _training_arguments(sweep, resources)
         config.training(**arguments)
-        if schedules:
-            config.learners(
-                learner_class=SCHEDULED_LEARNERS[sweep.algorithm], learner_config_dict={SCHEDULES: schedules}
-            )
+        config.learners(learner_class=LEARNERS[sweep.algorithm], learner_config_dict={SCHEDULES: schedules})
+        # Gradients as they are: RLlib would set those that are no numbers to zero, and hide a divergence.
+        config.torch_skip_nan_gradients = True
+        if not sweep.env.stacks_by_connector:
+            _batch_by_columns(config, sweep.algorithm)
         config.validate()
     except Exception as error:  # RLlib raises whatever its checks stumble over
         reason = str(error).split("To suppress all validation errors")[0].strip()
@@ -129,6 +135,21 @@ def _stack_frames_by_connector(config: AlgorithmConfig, num_frames: int) -> None
         episode_lookback_horizon=num_frames,
     )
     config.learners(learner_connector=functools.partial(_learner_frame_stacking, num_frames))
+
+
+def _batch_by_columns(config: AlgorithmConfig, algorithm: str) -> None:
+    """Our learner pipeline in the place of RLlib's, for the algorithms that learn from episodes."""
+    if algorithm == "dqn":
+        return
+    gae = {"gamma": config.gamma, "lambda_": config.lambda_} if algorithm == "ppo" else None
+    config.learners(
+        learner_connector=functools.partial(_column_connectors, gae),
+        add_default_connectors_to_learner_pipeline=False,
+    )
+
+
+def _column_connectors(gae: dict[str, float] | None, *_spaces: Any) -> list[ConnectorV2]:
+    return [EpisodesToBatch(), *([Advantages(**gae)] if gae else [])]
 
 
 def _frame_stacking(num_frames: int, *_env_spaces_device: Any) -> FrameStacking:

@@ -22,6 +22,9 @@ from rlsweep.spec.env import EnvSpec
 
 NOOP = 0
 
+FRAME_STACK = "frame_stack"
+"""Key of a vector environment's metadata: how many frames an observation stacks, the newest last."""
+
 
 def make_atari(env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False) -> VectorEnv:
     """`num_envs` ALE games, recorded, with the life-loss signal and clipping that `env` asks for.
@@ -47,7 +50,10 @@ def make_atari(env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: boo
         games = LifeLossEpisodes(games, fire_action=fire_action(env))
     if env.atari.clip_rewards:
         games = ClipRewards(games)
-    return SingleFrames(games) if env.stacks_by_connector else games
+    if env.stacks_by_connector:
+        return SingleFrames(games)
+    games.metadata = {**games.metadata, FRAME_STACK: env.atari.frame_stack}
+    return games
 
 
 def rom_name(env_id: str) -> str:

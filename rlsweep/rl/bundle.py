@@ -140,11 +140,12 @@ class _Description(BaseModel):
 
 def _build_policy(description: _Description) -> ActorCritic | QNetwork:
     shape, space = description.observation_shape, _build_space(description.action_space)
+    network = description.network.model_copy(update={"precision": "fp32"})  # the same games on any machine
     if description.q_settings is None:
-        return ActorCritic(description.network, shape, space, with_critic=False)
+        return ActorCritic(network, shape, space, with_critic=False)
     if not isinstance(space, gymnasium.spaces.Discrete):
         raise ValueError(f"a Q-network decides between discrete actions, not {space}")
-    return QNetwork(description.network, shape, space, **description.q_settings.model_dump())
+    return QNetwork(network, shape, space, **description.q_settings.model_dump())
 
 
 def _describe_space(space: gymnasium.Space) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Torsos and heads as plain torch modules: the same objects train inside RLlib and play from a bundle.
 
-Images come in as uint8, (C, H, W), (C, H, W, 3) or (H, W, C), and are converted on the device they are
-on; everything else is float. Sources stand with each network.
+Images come in as uint8, (C, H, W), (C, H, W, 3) or (H, W, C), and become numbers in the first layer, on the
+device they are on; everything else is float. Sources stand with each network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from rlsweep.spec.network import CnnSpec, ImpalaResnetSpec, MlpSpec, NatureCnnSpec, NetworkSpec
+from rlsweep.rl.pixels import WHITE, CentredPixels, Images, PixelConv2d
+from rlsweep.rl.precision import compute_dtype
+from rlsweep.spec.network import CnnSpec, ImpalaResnetSpec, MlpSpec, NatureCnnSpec, NetworkSpec, Precision
 
 RELU_GAIN = math.sqrt(2)
 """Gain of orthogonal initialisation before a ReLU (Saxe et al. 2013; Huang et al. 2022, detail 2)."""
@@ -28,36 +30,30 @@ def orthogonal(layer: nn.Module, gain: float) -> nn.Module:
     return layer
 
 
-class Images(nn.Module):
-    """Image batches -> float batches (B, C, H, W); uint8 is scaled to [0, 1], or [-1, 1] where `centred`.
+class Torso(nn.Module):
+    """Observations -> features.
 
-    Args:
-        shape: of one observation: (C, H, W); (C, H, W, 3), whose colours become channels; or (H, W, C).
-        centred: RLlib's scaling in its own Atari wrapper, (x / 128) - 1, instead of x / 255.
+    Attributes:
+        layers: (B, *observation shape) -> (B, output_size).
+        output_size: number of features.
+        precision: what the layers compute in; weights, gradients and features are float32.
     """
 
-    def __init__(self, shape: Sequence[int], centred: bool = False) -> None:
-        super().__init__()
-        if len(shape) not in (3, 4):
-            raise ValueError(f"an image observation has 3 or 4 dimensions, not {tuple(shape)}")
-        self.channels_last = len(shape) == 3 and shape[2] < shape[0]
-        self.centred = centred
-        height_width = shape[:2] if self.channels_last else shape[1:3]
-        channels = math.prod(shape) // math.prod(height_width)
-        self.output_shape = (channels, *height_width)
+    layers: nn.Sequential
+    output_size: int
+    precision: Precision = "fp32"
 
     def forward(self, observations: Tensor) -> Tensor:
-        if observations.dim() == 5:
-            observations = observations.permute(0, 1, 4, 2, 3).flatten(1, 2)
-        elif self.channels_last:
-            observations = observations.permute(0, 3, 1, 2)
-        images = observations.to(torch.float32, memory_format=torch.channels_last)
-        if observations.dtype != torch.uint8:
-            return images
-        return images / 128.0 - 1.0 if self.centred else images / 255.0
+        """(B, *shape) -> (B, output_size) in float32, whatever the layers compute in."""
+        dtype = compute_dtype(self.precision, observations.device)
+        if dtype == torch.float32:
+            return self.layers(observations)  # type: ignore[no-any-return]
+        with torch.autocast(observations.device.type, dtype=dtype):
+            features: Tensor = self.layers(observations)
+        return features.float()
 
 
-class NatureCnn(nn.Module):
+class NatureCnn(Torso):
     """Mnih et al. 2015, Methods: 32 8x8/4, 64 4x4/2, 64 3x3/1, 512 features, ReLU.
 
     Orthogonal initialisation with gain sqrt(2), as OpenAI Baselines and CleanRL train it with PPO.
@@ -67,7 +63,7 @@ class NatureCnn(nn.Module):
         super().__init__()
         images = Images(shape)
         convolutions = channels_last(
-            orthogonal(nn.Conv2d(images.output_shape[0], 32, 8, 4), RELU_GAIN),
+            orthogonal(PixelConv2d(images.output_shape[0], 32, 8, 4), RELU_GAIN),
             nn.ReLU(),
             orthogonal(nn.Conv2d(32, 64, 4, 2), RELU_GAIN),
             nn.ReLU(),
@@ -81,11 +77,8 @@ class NatureCnn(nn.Module):
         )
         self.output_size = 512
 
-    def forward(self, observations: Tensor) -> Tensor:
-        return self.layers(observations)  # type: ignore[no-any-return]
 
-
-class ImpalaResnet(nn.Module):
+class ImpalaResnet(Torso):
     """Espeholt et al. 2018, figure 3 (right): a convolution, a 3x3/2 max-pool and two residual blocks
     for each channel count, then 256 features, ReLU."""
 
@@ -94,9 +87,10 @@ class ImpalaResnet(nn.Module):
         images = Images(shape)
         sections: list[nn.Module] = []
         channels = images.output_shape[0]
-        for width in spec.channels:
+        for index, width in enumerate(spec.channels):
+            convolution = nn.Conv2d if index else PixelConv2d
             sections += [
-                nn.Conv2d(channels, width, 3, padding=1),
+                convolution(channels, width, 3, padding=1),
                 nn.MaxPool2d(3, stride=2, padding=1),
                 _ResidualBlock(width),
                 _ResidualBlock(width),
@@ -106,9 +100,6 @@ class ImpalaResnet(nn.Module):
         size = _output_size(convolutions, images.output_shape)
         self.layers = nn.Sequential(images, convolutions, nn.Linear(size, 256), nn.ReLU())
         self.output_size = 256
-
-    def forward(self, observations: Tensor) -> Tensor:
-        return self.layers(observations)  # type: ignore[no-any-return]
 
 
 class _ResidualBlock(nn.Module):
@@ -125,7 +116,7 @@ class _ResidualBlock(nn.Module):
         return images + self.layers(images)  # type: ignore[no-any-return]
 
 
-class Cnn(nn.Module):
+class Cnn(Torso):
     """RLlib's default CNN encoder: convolutions padded to `ceil(size / stride)`, flattened, no dense layer.
 
     Frames scaled to [-1, 1] before they are padded, and torch's default initialisation, as there.
@@ -133,7 +124,7 @@ class Cnn(nn.Module):
 
     def __init__(self, shape: Sequence[int], spec: CnnSpec) -> None:
         super().__init__()
-        images = Images(shape, centred=True)
+        images = Images(shape)
         channels, height, width = images.output_shape
         layers: list[nn.Module] = []
         for out_channels, kernel, stride in spec.conv_filters:
@@ -142,14 +133,11 @@ class Cnn(nn.Module):
             layers.append(ACTIVATIONS[spec.conv_activation]())
             channels, height, width = out_channels, -(-height // stride), -(-width // stride)
         convolutions = channels_last(*layers, nn.Flatten())
-        self.layers = nn.Sequential(images, convolutions)
+        self.layers = nn.Sequential(nn.Sequential(images, CentredPixels()), convolutions)
         self.output_size = channels * height * width
 
-    def forward(self, observations: Tensor) -> Tensor:
-        return self.layers(observations)  # type: ignore[no-any-return]
 
-
-class Mlp(nn.Module):
+class Mlp(Torso):
     """Dense layers on flattened observations, orthogonal initialisation (Huang et al. 2022, detail 2)."""
 
     def __init__(self, shape: Sequence[int], spec: MlpSpec) -> None:
@@ -160,7 +148,7 @@ class Mlp(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         flat = observations.flatten(1).to(torch.float32)
-        return self.layers(flat / 255.0 if observations.dtype == torch.uint8 else flat)  # type: ignore[no-any-return]
+        return super().forward(flat / WHITE if observations.dtype == torch.uint8 else flat)
 
 
 def channels_last(*layers: nn.Module) -> nn.Sequential:
@@ -178,28 +166,22 @@ def dense(sizes: Sequence[int], activation: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def make_torso(spec: NetworkSpec, shape: Sequence[int]) -> nn.Module:
-    """The torso that `network:` names; its `output_size` is its number of features.
+def make_torso(spec: NetworkSpec, shape: Sequence[int]) -> Torso:
+    """The torso that `network:` names.
 
     Args:
-        spec: which network.
+        spec: which network, and the precision it computes in.
         shape: of one observation.
 
     Raises:
         ValueError: the network cannot take observations of that shape.
     """
     try:
-        match spec:
-            case NatureCnnSpec():
-                return NatureCnn(shape, spec)
-            case ImpalaResnetSpec():
-                return ImpalaResnet(shape, spec)
-            case CnnSpec():
-                return Cnn(shape, spec)
-            case MlpSpec():
-                return Mlp(shape, spec)
+        torso = _build_torso(spec, shape)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"network {spec.name}: no observations of shape {tuple(shape)}: {error}") from None
+    torso.precision = spec.precision
+    return torso
 
 
 def make_head(spec: NetworkSpec, size_in: int, size_out: int, gain: float) -> nn.Module:
@@ -214,6 +196,18 @@ def make_head(spec: NetworkSpec, size_in: int, size_out: int, gain: float) -> nn
         layers += [nn.Linear(size_in, width), ACTIVATIONS[spec.head_fcnet_activation]()]
         size_in = width
     return nn.Sequential(*layers, nn.Linear(size_in, size_out))
+
+
+def _build_torso(spec: NetworkSpec, shape: Sequence[int]) -> Torso:
+    match spec:
+        case NatureCnnSpec():
+            return NatureCnn(shape, spec)
+        case ImpalaResnetSpec():
+            return ImpalaResnet(shape, spec)
+        case CnnSpec():
+            return Cnn(shape, spec)
+        case MlpSpec():
+            return Mlp(shape, spec)
 
 
 def _output_size(layers: nn.Module, shape: Sequence[int]) -> int:

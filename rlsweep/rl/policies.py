@@ -55,7 +55,7 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.action_space = action_space
         self.torso = make_torso(spec, observation_shape)
-        size = int(self.torso.output_size)  # type: ignore[arg-type]
+        size = self.torso.output_size
         self.policy_head = make_head(spec, size, _policy_outputs(action_space), POLICY_GAIN)
         if with_critic:
             if not spec.vf_share_layers:
@@ -118,7 +118,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self.num_actions, self.num_atoms = int(action_space.n), num_atoms
         self.torso = make_torso(spec, observation_shape)
-        size = int(self.torso.output_size)  # type: ignore[arg-type]
+        size = self.torso.output_size
         self.advantage_head = make_head(spec, size, self.num_actions * num_atoms, VALUE_GAIN)
         if dueling:
             self.value_head = make_head(spec, size, num_atoms, VALUE_GAIN)

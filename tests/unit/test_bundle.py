@@ -14,6 +14,7 @@ import torch
 from rlsweep.errors import BundleError, RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, WEIGHTS, load_bundle, save_bundle
 from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.networks import Torso
 from rlsweep.rl.play import play_games
 from rlsweep.rl.policies import ActorCritic, QNetwork
 from rlsweep.run.rollout import rollout, summary
@@ -68,6 +69,8 @@ def test_a_bundle_decides_as_the_policy_it_was_made_of(
     bundle = load_bundle(tmp_path)
     shape = json.loads((tmp_path / DESCRIPTION).read_text())["observation_shape"]
     observations = torch.randint(0, 256, (5, *shape), dtype=torch.uint8)
+    for torso in (module for module in policy.modules() if isinstance(module, Torso)):
+        torso.precision = "fp32"  # in which a bundle plays on every machine
     assert torch.equal(bundle.policy.decide(observations), policy.decide(observations))
 
 

@@ -7,7 +7,9 @@ import torch
 from pydantic import TypeAdapter
 from ray.rllib.core.models.configs import CNNEncoderConfig
 
-from rlsweep.rl.networks import Images, make_torso
+from rlsweep.rl import precision
+from rlsweep.rl.networks import make_torso
+from rlsweep.rl.pixels import Images, PixelConv2d
 from rlsweep.rl.policies import EVALUATION_EPSILON, ActorCritic, QNetwork, unsquash
 from rlsweep.spec import NetworkSpec
 
@@ -48,15 +50,69 @@ def test_size_of_each_network(
 def test_images_of_each_layout_become_channels_first(shape: tuple[int, ...]) -> None:
     images = Images(shape)
     batch = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8))
-    floats = images(batch)
-    assert floats.shape == (2, *images.output_shape)
-    assert floats.dtype == torch.float32
-    assert float(floats.max()) <= 1.0
-    pixel = {3: batch[1, 5, 7, 2] if shape[0] == 84 else batch[1, 2, 5, 7]}
-    if len(shape) == 3:
-        assert float(floats[1, 2, 5, 7]) == pytest.approx(float(pixel[3]) / 255)
+    arranged = images(batch)
+    assert arranged.shape == (2, *images.output_shape)
+    assert arranged.dtype == torch.uint8
+    if len(shape) == 4:
+        assert arranged[1, 2 * 3 + 1, 5, 7] == batch[1, 2, 5, 7, 1]
     else:
-        assert float(floats[1, 2 * 3 + 1, 5, 7]) == pytest.approx(float(batch[1, 2, 5, 7, 1]) / 255)
+        assert arranged[1, 2, 5, 7] == (batch[1, 5, 7, 2] if shape[0] == 84 else batch[1, 2, 5, 7])
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "kernel", "stride", "padding"),
+    [
+        (4, 84, 8, 4, 0),
+        (12, 42, 8, 4, 0),
+        (3, 30, 4, 2, 0),
+        (4, 36, 6, 3, 0),
+        (4, 20, 3, 1, 1),
+        (1, 23, 5, 2, 0),
+    ],
+)
+def test_the_first_convolution_on_bytes_is_the_one_on_scaled_pixels(
+    channels: int, size: int, kernel: int, stride: int, padding: int
+) -> None:
+    """Space to depth or not: features and gradients of an ordinary convolution on x / 255."""
+    ours = PixelConv2d(channels, 8, kernel, stride, padding)
+    plain = torch.nn.Conv2d(channels, 8, kernel, stride, padding)
+    plain.load_state_dict(ours.state_dict())
+    pixels = torch.randint(0, 256, (3, channels, size, size + 5), dtype=torch.uint8)
+    expected, got = plain(pixels.float() / 255.0), ours(pixels)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    expected.square().sum().backward()
+    got.square().sum().backward()
+    torch.testing.assert_close(ours.weight.grad, plain.weight.grad, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["nature_cnn", "impala_resnet"])
+def test_bf16_is_close_to_fp32_and_gives_float32(name: str) -> None:
+    torch.manual_seed(0)
+    exact = ActorCritic(network(name=name, precision="fp32"), ATARI, ACTIONS)
+    rough = ActorCritic(network(name=name, precision="bf16"), ATARI, ACTIONS)
+    rough.load_state_dict(exact.state_dict())
+    frames = torch.randint(0, 256, (64, *ATARI), dtype=torch.uint8)
+    features, approximate = exact.features(frames), rough.features(frames)
+    assert approximate.dtype == torch.float32
+    error = (approximate - features).norm() / features.norm()
+    assert 0 < error < 2e-2
+    gradients = []
+    for net, values in ((exact, features), (rough, approximate)):
+        (net.values(values).square().mean() + net.policy_head(values).square().mean()).backward()
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in net.parameters()]))
+    assert gradients[1].dtype == torch.float32
+    assert (gradients[1] - gradients[0]).norm() / gradients[0].norm() < 2e-2
+
+
+def test_auto_is_bf16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    for flags, dtype in (({"avx512f", "avx512_bf16"}, torch.bfloat16), ({"avx2"}, torch.float32)):
+        monkeypatch.setattr(precision, "_cpu_flags", lambda flags=flags: flags)
+        precision.has_bf16.cache_clear()
+        assert precision.compute_dtype("auto", cpu) == dtype
+        assert precision.compute_dtype("fp32", cpu) == torch.float32
+        assert precision.compute_dtype("bf16", cpu) == torch.bfloat16
+    precision.has_bf16.cache_clear()
 
 
 def test_the_reference_convolutions_are_rllibs_own() -> None:
@@ -65,7 +121,7 @@ def test_the_reference_convolutions_are_rllibs_own() -> None:
     theirs = CNNEncoderConfig(
         input_dims=[64, 64, 4], cnn_filter_specifiers=filters, cnn_activation="relu"
     ).build(framework="torch")
-    ours = make_torso(network(**REFERENCE), (64, 64, 4))
+    ours = make_torso(network(**REFERENCE, precision="fp32"), (64, 64, 4))
     with torch.no_grad():
         for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             mine.copy_(other)

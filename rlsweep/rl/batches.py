@@ -1,0 +1,154 @@
+"""Episodes -> the train batch, column by column instead of item by item.
+
+For modules without state these two connectors stand for RLlib's default learner pipeline
+(AddOneTsToEpisodesAndTruncate, AddObservationsFromEpisodesToBatch, AddColumnsFromEpisodesToTrainBatch,
+BatchIndividualItems, NumpyToTensor, GeneralAdvantageEstimation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.connectors.connector_v2 import ConnectorV2
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.evaluation.postprocessing import Postprocessing
+from scipy.signal import lfilter
+from torch import Tensor
+
+VALUE_PASS_ROWS = 1024
+"""Observations in one forward pass of the value function; more win nothing and take memory."""
+
+MIN_ADVANTAGE_STD = 1e-4
+"""Below it advantages are not scaled up further, as in RLlib's GeneralAdvantageEstimation."""
+
+
+class EpisodesToBatch(ConnectorV2):
+    """One row for each observation of each episode, the last ones included.
+
+    The row of a last observation has no action of its own (it repeats the one before) and its LOSS_MASK is
+    False: it is there for the value that bootstraps the return. TERMINATEDS and TRUNCATEDS stand in the row
+    of an episode's last transition; a chunk that was cut counts as truncated.
+    """
+
+    def __call__(
+        self, *, rl_module: Any, batch: dict[str, Any], episodes: Sequence[SingleAgentEpisode], **kwargs: Any
+    ) -> Any:
+        device = next(rl_module[DEFAULT_MODULE_ID].parameters()).device
+        columns = train_columns(episodes)
+        batch[DEFAULT_MODULE_ID] = {name: to_device(values, device) for name, values in columns.items()}
+        return batch
+
+
+class Advantages(ConnectorV2):
+    """Adds ADVANTAGES (of mean 0 and standard deviation 1 over the batch) and VALUE_TARGETS.
+
+    Generalized advantage estimation (Schulman et al. 2016, eq. 16) with the module's own values, from one
+    pass over the observations. Masked rows count for neither mean nor deviation.
+
+    Args:
+        gamma: discount.
+        lambda_: weight of longer returns.
+    """
+
+    def __init__(self, *, gamma: float, lambda_: float) -> None:
+        super().__init__()
+        self._gamma, self._lambda = gamma, lambda_
+
+    def __call__(self, *, rl_module: Any, batch: dict[str, Any], **kwargs: Any) -> Any:
+        columns = batch[DEFAULT_MODULE_ID]
+        values = _values(rl_module[DEFAULT_MODULE_ID], columns[Columns.OBS])
+        mask = columns[Columns.LOSS_MASK].cpu().numpy()
+        advantages = generalized_advantages(
+            values,
+            columns[Columns.REWARDS].cpu().numpy(),
+            columns[Columns.TERMINATEDS].cpu().numpy(),
+            mask,
+            gamma=self._gamma,
+            lambda_=self._lambda,
+        )
+        targets = advantages + values
+        valid = advantages[mask]
+        scaled = (advantages - valid.mean()) / max(MIN_ADVANTAGE_STD, valid.std())
+        device = columns[Columns.OBS].device
+        columns[Postprocessing.ADVANTAGES] = to_device(scaled.astype(np.float32), device)
+        columns[Postprocessing.VALUE_TARGETS] = to_device(targets.astype(np.float32), device)
+        return batch
+
+
+def train_columns(episodes: Sequence[SingleAgentEpisode]) -> dict[str, np.ndarray]:
+    """The columns of `EpisodesToBatch` as arrays of sum(len(episode) + 1) rows.
+
+    Args:
+        episodes: numpy-fied, each with at least one env step.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    for episode in episodes:
+        length = len(episode)
+        row = np.arange(length + 1)
+        of_episode = {
+            Columns.OBS: episode.get_observations(slice(0, length + 1)),
+            Columns.ACTIONS: _with_last_repeated(episode.get_actions(slice(0, length))),
+            Columns.REWARDS: np.append(episode.get_rewards(slice(0, length)), 0.0).astype(np.float32),
+            Columns.TERMINATEDS: (row == length - 1) & episode.is_terminated,
+            Columns.TRUNCATEDS: (row == length - 1) & (not episode.is_terminated),
+            Columns.LOSS_MASK: row < length,
+        }
+        for name in episode.extra_model_outputs:
+            outputs = episode.get_extra_model_outputs(name, slice(0, length))
+            of_episode[name] = _with_last_repeated(outputs)
+        for name, values in of_episode.items():
+            columns.setdefault(name, []).append(values)
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def generalized_advantages(
+    values: np.ndarray,
+    rewards: np.ndarray,
+    terminated: np.ndarray,
+    mask: np.ndarray,
+    *,
+    gamma: float,
+    lambda_: float,
+) -> np.ndarray:
+    """Advantages of all rows, 0 where `mask` is False.
+
+    Args:
+        values: (rows,) of each observation.
+        rewards: (rows,) of the transition out of each observation.
+        terminated: (rows,) whether that transition ended the episode for good: nothing bootstraps over it.
+        mask: (rows,) False in the row of an episode's last observation, which closes its rows.
+        gamma, lambda_: discounts.
+    """
+    next_values = np.append(values[1:], 0.0) * ~terminated
+    residuals = (rewards + gamma * next_values - values) * mask
+    advantages = np.zeros(len(values))
+    first = 0
+    for last in map(int, np.flatnonzero(~mask)):
+        backwards = residuals[first:last][::-1]  # A[t] = residual[t] + gamma * lambda * A[t + 1]
+        advantages[first:last] = lfilter([1.0], [1.0, -gamma * lambda_], backwards)[::-1]
+        first = last + 1
+    return advantages
+
+
+def to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """A tensor on `device`; to a GPU through pinned memory, without waiting for the copy."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _values(module: Any, observations: Tensor) -> np.ndarray:
+    with torch.no_grad():
+        rows = torch.split(observations, VALUE_PASS_ROWS)
+        parts = [module.compute_values({Columns.OBS: part}) for part in rows]
+    return torch.cat(parts).cpu().numpy().astype(np.float64)
+
+
+def _with_last_repeated(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values, values[-1:]])
