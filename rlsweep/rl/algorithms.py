@@ -33,6 +33,12 @@ ENV_NAME = "rlsweep"
 ASYNCHRONOUS_SECONDS_PER_ITERATION = 2.0
 """An iteration of IMPALA or APPO hands over what has arrived; without a least time it would spin."""
 
+SAMPLES_IN_FLIGHT = 2
+"""Samples asked of each env runner of IMPALA or APPO at a time: when one is done it has the next to make."""
+
+POLL_SECONDS = 0.02
+"""How long IMPALA's and APPO's main loop waits for samples; RLlib's default of 0 keeps a core busy asking."""
+
 ENV_RUNNER_RESTART_DELAY_SECONDS = 5.0
 MAX_ENV_RUNNER_RESTARTS = 10
 """RLlib waits 60 s and restarts 1000 times, which hides an environment that always crashes."""
@@ -76,6 +82,9 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         max_num_env_runner_restarts=MAX_ENV_RUNNER_RESTARTS,
         delay_between_env_runner_restarts_s=ENV_RUNNER_RESTART_DELAY_SECONDS,
     )
+    if sweep.algorithm in ASYNCHRONOUS:
+        config.env_runners(max_requests_in_flight_per_env_runner=SAMPLES_IN_FLIGHT)
+        config.training(timeout_s_sampler_manager=POLL_SECONDS)
     if sweep.env.stacks_by_connector:
         _stack_frames_by_connector(config, sweep.env.atari.frame_stack)
     else:
