@@ -37,6 +37,15 @@ class Fragment:
     finished: list[FinishedEpisode] = field(default_factory=list)
 
 
+class StackedFramesBuffer(InfiniteLookbackBuffer):
+    """An episode's frame-stacked observations (T, stack, *frame), pickled as T + stack - 1 single frames."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        stacks: np.ndarray = self.data
+        frames = np.concatenate([stacks[0], stacks[1:, -1]])
+        return _unpickle_stacked_frames, (frames, stacks.shape[1], self.lookback, self.space)
+
+
 class Rows:
     """Rows of `num_envs` environments in NEXT_STEP autoreset mode.
 
@@ -141,12 +150,13 @@ class Rows:
         rewards = column.pop(_REWARDS)
         terminated, truncated = column.pop(_TERMINATED), column.pop(_TRUNCATED)
         self._returns[index] += rewards[lookback:].sum()
-        observations = self._observations(index, first - lookback, end + 1, frames)
+        data = self._observations(index, first - lookback, end + 1, frames)
+        observations = buffer(data) if self._frame_stack == 1 else StackedFramesBuffer(data, lookback)
         return SingleAgentEpisode(
             id_=self._ids[index],
-            observations=buffer(observations),
+            observations=observations,
             observation_space=self._observation_space,
-            infos=buffer([{} for _ in range(len(observations))]),
+            infos=buffer([{} for _ in range(len(data))]),
             actions=buffer(column.pop(ACTIONS)),
             action_space=self._action_space,
             rewards=buffer(rewards, _REWARD_SPACE),
@@ -205,6 +215,12 @@ ACTIONS = "actions"
 
 _REWARDS, _TERMINATED, _TRUNCATED = "rewards", "terminateds", "truncateds"
 _REWARD_SPACE = gymnasium.spaces.Box(-np.inf, np.inf, (), np.float32)
+
+
+def _unpickle_stacked_frames(
+    frames: np.ndarray, stack: int, lookback: int, space: gymnasium.Space | None
+) -> StackedFramesBuffer:
+    return StackedFramesBuffer(_windows(frames, stack), lookback, space)
 
 
 def _windows(frames: np.ndarray, stack: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,16 @@ def test_the_transitions_are_those_of_the_stock_runner(
         for episode, own in zip(theirs, mine, strict=True):
             same(episode, own)
             assert names.setdefault(episode.id_, own.id_) == own.id_  # chunks of one episode keep its id
+
+
+def test_stacked_frames_travel_once() -> None:
+    """Pickled episodes have the same observations in a quarter of the bytes, game starts included."""
+    one = runner(FragmentEnvRunner, {**BREAKOUT, "max_frames": 400}, num_envs=2)
+    episodes = one.sample(num_timesteps=400)
+    frames = sum(len(episode) + 4 for episode in episodes)
+    spaces = 4 * 84 * 84 * 4  # four arrays of bounds, once for the whole sample
+    pickled = pickle.dumps(episodes, protocol=5)
+    assert len(pickled) < frames * 84 * 84 + spaces + 500 * frames
+    for episode, other in zip(episodes, pickle.loads(pickled), strict=True):
+        same(episode, other)
+    one.stop()
