@@ -7,6 +7,7 @@ pixels for the same game and actions; a test compares them.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import ale_py.roms
@@ -17,6 +18,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
 from rlsweep.errors import PreflightError
+from rlsweep.rl.emulators import Emulators
 from rlsweep.rl.games import GameRecorder
 from rlsweep.spec.env import EnvSpec
 
@@ -70,6 +72,12 @@ def fire_action(env: EnvSpec) -> int | None:
     with gymnasium.make(env.id, full_action_space=env.atari.full_action_space) as game:
         meanings = game.unwrapped.get_action_meanings()
     return 1 if len(meanings) >= 3 and meanings[1] == "FIRE" else None
+
+
+@functools.cache
+def _action_meanings(env_id: str, full_action_space: bool) -> tuple[str, ...]:
+    with gymnasium.make(env_id, full_action_space=full_action_space) as game:
+        return tuple(game.unwrapped.get_action_meanings())
 
 
 class LifeLossEpisodes(VectorWrapper):
@@ -183,7 +191,8 @@ class StackedFrames(VectorWrapper):
 def _native_games(env: EnvSpec, num_envs: int, num_threads: int) -> VectorEnv:
     settings = env.atari
     height, width = settings.resolution
-    games: VectorEnv = AtariVectorEnv(
+    make = functools.partial(
+        AtariVectorEnv,
         rom_name(env.id),
         num_envs,
         num_threads=num_threads,
@@ -202,7 +211,7 @@ def _native_games(env: EnvSpec, num_envs: int, num_threads: int) -> VectorEnv:
         life_loss_info=False,
         reward_clipping=False,
     )
-    return games
+    return Emulators((make.args, *sorted(make.keywords.items())), make)
 
 
 def _check_mode(env: EnvSpec) -> None:
