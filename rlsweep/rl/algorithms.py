@@ -22,7 +22,9 @@ from rlsweep.rl.environments import make_environment
 from rlsweep.rl.learners import LEARNERS, SCHEDULES
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
 from rlsweep.rl.registry import CONFIG_CLASSES
+from rlsweep.rl.reuse import ReusableEnvRunner
 from rlsweep.rl.sampling import FragmentEnvRunner
+from rlsweep.rl.takeover import ALGORITHM_CLASSES
 from rlsweep.spec import EnvSpec, Sweep
 from rlsweep.spec.hyperparameters import PER_LEARNER, hyperparameters
 from rlsweep.spec.schedules import SCHEDULABLE, SCHEDULED_BY_RLLIB, Points, is_schedule, schedule_points
@@ -57,12 +59,13 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     """
     register_env(ENV_NAME, _create_env)
     env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
-    config = CONFIG_CLASSES[sweep.algorithm]()
+    config = CONFIG_CLASSES[sweep.algorithm](algo_class=ALGORITHM_CLASSES[sweep.algorithm])
     config.environment(ENV_NAME, env_config={"env": sweep.env, "num_threads": max(1, int(env_threads))})
     config.env_runners(
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.envs_per_env_runner,
         num_cpus_per_env_runner=resources.cpus_per_env_runner,
+        env_runner_cls=ReusableEnvRunner if sweep.env.stacks_by_connector else FragmentEnvRunner,
         gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
     )
     config.learners(num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner)
@@ -75,7 +78,8 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         model_config={NETWORK: sweep.network.model_dump()},
     )
     config.callbacks(GameScores)
-    config.debugging(seed=seed, log_level="WARN")
+    # log_sys_usage: nobody reads it, and its thread takes up to 0.7 s to end.
+    config.debugging(seed=seed, log_level="WARN", log_sys_usage=False)
     config.reporting(min_time_s_per_iteration=_seconds_per_iteration(sweep))
     config.fault_tolerance(
         restart_failed_env_runners=True,
@@ -87,8 +91,6 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         config.training(timeout_s_sampler_manager=POLL_SECONDS)
     if sweep.env.stacks_by_connector:
         _stack_frames_by_connector(config, sweep.env.atari.frame_stack)
-    else:
-        config.env_runners(env_runner_cls=FragmentEnvRunner)
     try:
         arguments, schedules = _training_arguments(sweep, resources)
         config.training(**arguments)

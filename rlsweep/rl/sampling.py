@@ -15,18 +15,18 @@ import torch
 from gymnasium.vector import VectorEnv
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.columns import Columns
-from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import ENV_RESET_TIMER, ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, WEIGHTS_SEQ_NO
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.fragments import Rows
+from rlsweep.rl.reuse import ReusableEnvRunner
 
 _STEPWISE_HOOKS = ("on_episode_created", "on_episode_start", "on_episode_step", "on_episode_end")
 
 
-class FragmentEnvRunner(SingleAgentEnvRunner):
+class FragmentEnvRunner(ReusableEnvRunner):
     """Samples a fragment of every environment at once.
 
     Where a callback wants to see single steps or episodes as they go (`on_episode_…`), and where whole
@@ -37,6 +37,8 @@ class FragmentEnvRunner(SingleAgentEnvRunner):
 
     def make_env(self) -> None:
         super().make_env()
+        if self.env is None:  # it samples nothing and only knows the spaces
+            return
         # RLlib makes a list of dictionaries of every step's infos; nobody reads them here.
         self._vector_env: VectorEnv = self.env.env
         self._rows = Rows(

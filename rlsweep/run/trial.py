@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.tune import PlacementGroupFactory, Trainable
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
@@ -26,6 +25,8 @@ from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.learners import enforce_hyperparameters
 from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
+from rlsweep.rl.reuse import EnvRunners
+from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.rows import Progress, evaluation_row, note_reached, result_row, update
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
@@ -59,8 +60,9 @@ class Trial(Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process; Tune calls it where actors are reused."""
+        env_runners = self._algorithm.release_env_runners()
         self._algorithm.stop()
-        self._start(new_config)
+        self._start(new_config, env_runners)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -131,7 +133,7 @@ class Trial(Trainable):
     def cleanup(self) -> None:
         self._algorithm.stop()
 
-    def _start(self, config: dict[str, Any]) -> None:
+    def _start(self, config: dict[str, Any], env_runners: EnvRunners | None = None) -> None:
         planned = self.plan.trial(**config[TRIAL])
         # PBT copies a donor's configuration: a trial is who Tune says it is.
         trial = self._trial = replace(planned, id=self.trial_name) if self._trial_info else planned
@@ -144,8 +146,8 @@ class Trial(Trainable):
         self._plan_next_steps()
         algorithm_config = build_config(trial.sweep, trial.seed, resources)
         # Without the storage of this trial the inner Trainable would leave a folder in ~/ray_results.
-        self._algorithm: Algorithm = algorithm_config.algo_class(
-            config=algorithm_config, storage=self._storage
+        self._algorithm: ReusingAlgorithm = algorithm_config.algo_class(
+            config=algorithm_config, storage=self._storage, env_runners=env_runners
         )
 
     def _plan_next_steps(self) -> None:
