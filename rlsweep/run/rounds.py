@@ -75,6 +75,8 @@ class Rounds:
         searcher = ConfigurationSearch(self._plan, self._manifest.objectives, self._add, known)
         tune_config = self._tune_config(make_scheduler(self._plan))
         tune_config.search_alg, tune_config.num_samples = searcher, -1
+        # Else Tune starts one process at a time, and gives it up when a trial ends first and leaves its own.
+        tune_config.max_concurrent_trials = self._plan.max_concurrent
         self._fit({}, tune_config, self._plan.num_trials)
 
     def confirm(self, confirm: ConfirmSpec) -> None:
