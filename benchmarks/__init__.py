@@ -1,0 +1,5 @@
+"""How fast rlsweep trains, as ratios against its peers: `make bench`, `python -m benchmarks --help`.
+
+Nothing here is imported by rlsweep. `benchmarks.measure` holds one program for each measurement; the modules
+beside it choose which run, in which order and by which Python, and make the table.
+"""

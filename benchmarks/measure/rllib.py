@@ -1,0 +1,50 @@
+"""An RLlib Algorithm, ours or stock, timed from one training iteration to the next."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from benchmarks.measure.stopwatch import Stopwatch
+
+ASYNCHRONOUS = ("impala", "appo")
+
+
+def time_training(algorithm: str, config: AlgorithmConfig, seconds: float, **details: Any) -> None:
+    """Train for a while and print the env steps per second, sampling, learning and all the rest.
+
+    IMPALA drops samples that its learner has no time for: an env step counts only if it was trained on.
+
+    Args:
+        algorithm: its name.
+        config: RLlib's.
+        seconds: to measure at least, after a first iteration in which it has learned.
+        details: printed beside the result.
+    """
+    built = config.build_algo()
+    try:
+        sampled, trained = _train(built)
+        while not trained:
+            sampled, trained = _train(built)
+        watch, first_trained = Stopwatch(seconds), trained
+        while not watch.note(sampled):
+            sampled, trained = _train(built)
+    finally:
+        built.stop()
+        shutil.rmtree(built.logdir, ignore_errors=True)  # an empty folder in ~/ray_results
+    trained_per_env_step = (trained - first_trained) / watch.env_steps
+    used = min(1.0, trained_per_env_step) if algorithm in ASYNCHRONOUS else 1.0
+    watch.report(share_of_samples_used=used, trained_per_env_step=trained_per_env_step, **details)
+
+
+def _train(algorithm: Any) -> tuple[int, int]:
+    """One iteration; env steps sampled and trained on since the beginning.
+
+    RLlib's `num_env_steps_trained_lifetime` counts the whole batch again for each minibatch.
+    """
+    result = algorithm.train()
+    sampled = result["env_runners"].get("num_env_steps_sampled_lifetime", 0)
+    learners = result.get("learners", {}).get("__all_modules__", {})
+    return int(sampled), int(learners.get("num_module_steps_trained_lifetime", 0))
