@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RLSWEEP := $(BIN)/rlsweep
+PEERS ?= .venv-bench
 HOST ?= 127.0.0.1
 PORT ?= 5000
 GAMES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep validate plan report best rollout ui test test-slow check format lock clean
+.PHONY: help sweep validate plan report best rollout ui test test-slow bench check format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,9 @@ test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k at
 test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a browser
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+bench: $(VENV)/.installed $(PEERS)/.installed ## Measure against SB3 and stock RLlib: [ARGS="--only ppo,dqn --seconds 10"]
+	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)
+
 check: $(VENV)/.installed-dev ## Lint, format check and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -50,8 +54,8 @@ format: $(VENV)/.installed-dev ## Format the code
 lock: $(VENV)/.installed-dev ## Write what is installed now to constraints.txt
 	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > constraints.txt
 
-clean: ## Remove the virtual environment and caches; runs/ stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+clean: ## Remove the virtual environments and caches; runs/ stays
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -63,6 +67,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(PEERS)/.installed: pyproject.toml constraints.txt
+	@echo "installing the peers of the benchmark into $(PEERS), minutes the first time"
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m benchmarks.peers > $(PEERS)/requirements.txt
+	$(PEERS)/bin/python -m pip install --quiet --constraint constraints.txt --requirement $(PEERS)/requirements.txt
 	touch $@
 
 needed = $(or $($(1)),$(error say which: $(1)=…, see `make help`))

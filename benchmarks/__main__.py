@@ -1,0 +1,129 @@
+"""`make bench`: measure, print the table, keep the raw figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.catalogue import GROUPS, MEASUREMENTS, Candidate, chosen_rows, needed
+from benchmarks.machine import Surroundings, surroundings
+from benchmarks.programs import ROOT, Outcome
+from benchmarks.programs import run as run_program
+from benchmarks.rounds import Figures, measure
+from benchmarks.table import HEADER, Line, make_line, markdown, with_result
+from rlsweep.errors import UsageError
+
+README = ROOT / "benchmarks" / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+PEERS = ROOT / ".venv-bench" / "bin" / "python"
+
+MOST_LOAD = 0.5
+"""Busy processes before the start, of others; more than this shows in the figures."""
+
+SET_UP_SECONDS = 25
+"""About what a measurement takes beside its `--seconds`: imports, Ray, the first iteration."""
+
+messages = Console(stderr=True, width=None if sys.stderr.isatty() else 160, highlight=False)
+data = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
+
+
+def bench(
+    only: Annotated[str, typer.Option(help=f"Rows, with commas between: {', '.join(GROUPS)}.")] = "",
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each measurement, at least.")] = 30,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the median counts.")] = 3,
+    peers: Annotated[Path, typer.Option(help="The Python of the peers' environment.")] = PEERS,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a row misses its `at least`.")
+    ] = False,
+    write_readme: Annotated[
+        bool, typer.Option("--write-readme", help="Put the table into benchmarks/README.md.")
+    ] = False,
+) -> None:
+    """Throughput of rlsweep against Stable-Baselines3 and stock RLlib, all in one run on this machine."""
+    rows = chosen_rows(only)
+    keys = needed(rows)
+    where = surroundings(peers)
+    programs = _count(keys, repeats)
+    guess = timedelta(seconds=round(programs * (seconds + SET_UP_SECONDS)))
+    messages.print(f"{programs} measurements, about {guess}")
+    if where.load > MOST_LOAD:
+        messages.print(f"the machine is not idle: load {where.load:.1f}; the figures will suffer")
+    started, done = time.monotonic(), 0
+
+    def run(candidate: Candidate) -> Outcome:
+        nonlocal done
+        done += 1
+        return run_program(candidate, seconds, peers)
+
+    def say(text: str) -> None:
+        elapsed = timedelta(seconds=round(time.monotonic() - started))
+        messages.print(f"[{done}/{programs}, {elapsed}] {text}", markup=False, soft_wrap=True)
+
+    figures = measure(keys, repeats, run, say)
+    lines = [make_line(row, figures) for row in rows]
+    settings = f"python -m benchmarks --seconds {seconds:g} --repeats {repeats}" + (
+        f" --only {only}" if only else ""
+    )
+    print_table(lines, where)
+    messages.print(f"raw figures: {keep(figures, lines, where, settings)}", soft_wrap=True)
+    if write_readme:
+        text = with_result(README.read_text("utf-8"), markdown(lines, where.lines(), settings))
+        README.write_text(text, "utf-8")
+        messages.print(f"written: {README}", soft_wrap=True)
+    if strict and any(line.is_short for line in lines):
+        raise typer.Exit(1)
+
+
+def print_table(lines: list[Line], where: Surroundings) -> None:
+    """The table and what belongs to it, on stdout."""
+    table = Table(*HEADER)
+    for line in lines:
+        table.add_row(*line.cells, style="red" if line.is_short else None)
+    data.print(table)
+    for note in (note for line in lines for note in line.notes):
+        data.print(note, markup=False, soft_wrap=True)
+    for text in where.lines():
+        data.print(text, markup=False, soft_wrap=True)
+
+
+def keep(figures: dict[str, Figures], lines: list[Line], where: Surroundings, settings: str) -> Path:
+    """Write every figure with what was printed beside it; returns the file."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
+    content = {
+        "command": settings,
+        "surroundings": asdict(where),
+        "rows": [{**dict(zip(HEADER, line.cells, strict=True)), "value": line.value} for line in lines],
+        "figures": {key: asdict(found) for key, found in figures.items()},
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    return path
+
+
+def _count(keys: list[str], repeats: int) -> int:
+    """Programs that will run: every candidate in the first round, the best ones after."""
+    first = sum(len(MEASUREMENTS[key].candidates) for key in keys)
+    again = sum(bool(MEASUREMENTS[key].candidates) and not MEASUREMENTS[key].once for key in keys)
+    return first + (repeats - 1) * again
+
+
+def main() -> None:
+    """Entry point: a wrong argument becomes its message and its exit code."""
+    try:
+        typer.run(bench)
+    except UsageError as error:
+        messages.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

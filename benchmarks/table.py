@@ -1,0 +1,100 @@
+"""Rows and figures -> the table, for the console and for benchmarks/README.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.rounds import Figures
+from benchmarks.verdict import Row, figures_text, ratio, ratio_text, target_text, verdict
+
+HEADER = ("work", "against", "unit", "ours", "theirs", "ratio", "at least", "aim", "met")
+
+BEGIN = "<!-- result: begin -->"
+END = "<!-- result: end -->"
+
+FAIR_SHARE = 0.1
+"""Contestants whose training per env step differs by more than this do not do the same work."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row with its figures.
+
+    Attributes:
+        row: what is compared.
+        cells: as HEADER.
+        notes: what a reader should know beside the figures.
+        value: the ratio; None where a side failed.
+        is_short: whether it misses its "at least", or was to be measured and could not be.
+    """
+
+    row: Row
+    cells: tuple[str, ...]
+    notes: tuple[str, ...]
+    value: float | None
+    is_short: bool
+
+
+def make_line(row: Row, figures: Mapping[str, Figures]) -> Line:
+    """The line of a row, whether its figures are there or not."""
+    ours, theirs = figures[row.ours], figures[row.theirs]
+    has_both = bool(ours.values and theirs.values)
+    value = ratio(row.kind, ours.values, theirs.values) if has_both else None
+    met = "failed" if value is None else verdict(row, value)
+    cells = (
+        *(row.work, row.against, row.unit),
+        *(figures_text(ours.values), figures_text(theirs.values)),
+        "–" if value is None else ratio_text(row.kind, value),
+        *(target_text(row.kind, row.at_least), target_text(row.kind, row.aim)),
+        met,
+    )
+    is_short = met == "short" or (value is None and row.at_least is not None)
+    return Line(row, cells, tuple(_notes(row, ours, theirs)), value, is_short)
+
+
+def _notes(row: Row, ours: Figures, theirs: Figures) -> list[str]:
+    """Which of the peer's settings counted, what failed, and whether the work was the same."""
+    name = f"{row.work} against {row.against}"
+    notes = []
+    if len(theirs.tried) > 1:
+        tried = ", ".join(
+            f"{setting} {value:,.0f}" if isinstance(value, float) else f"{setting} failed"
+            for setting, value in theirs.tried.items()
+        )
+        notes.append(f"{name}: {theirs.candidate} is the peer's best (round 1: {tried})")
+    notes += [f"{name}: {reason}" for figures in (ours, theirs) for reason in figures.failures]
+    own, other = _trained(ours), _trained(theirs)
+    if own and other and abs(own / other - 1) > FAIR_SHARE:
+        notes.append(
+            f"{name}: not the same work, ours trains on each env step {own:.2f} times, theirs {other:.2f}"
+        )
+    return notes
+
+
+def _trained(figures: Figures) -> float | None:
+    found = [details.get("trained_per_env_step") for details in figures.details]
+    return float(found[-1]) if found and found[-1] else None
+
+
+def markdown(lines: Sequence[Line], surroundings: Sequence[str], settings: str) -> str:
+    """The table with its notes, as benchmarks/README.md holds it."""
+    table = [HEADER, ("---",) * len(HEADER), *(line.cells for line in lines)]
+    notes = [f"- {note}" for line in lines for note in line.notes]
+    parts = ["\n".join(f"| {' | '.join(cells)} |" for cells in table)]
+    parts += ["\n".join(notes)] if notes else []
+    parts += ["\n".join([f"`{settings}`  ", *(f"{line}  " for line in surroundings)])]
+    return "\n\n".join(parts)
+
+
+def with_result(readme: str, result: str) -> str:
+    """The README with another result between its markers.
+
+    Raises:
+        ValueError: the markers are not there, once each and in order.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise ValueError(f"the README needs the lines {BEGIN} and {END}, once each and in this order")
+    return f"{before}{BEGIN}\n\n{result}\n\n{END}{after}"
