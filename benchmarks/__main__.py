@@ -16,8 +16,7 @@ from rich.table import Table
 
 from benchmarks.catalogue import GROUPS, MEASUREMENTS, Candidate, chosen_rows, needed
 from benchmarks.machine import Surroundings, surroundings
-from benchmarks.programs import ROOT, Outcome
-from benchmarks.programs import run as run_program
+from benchmarks.programs import ROOT, Outcome, run_undisturbed
 from benchmarks.rounds import Figures, measure
 from benchmarks.table import HEADER, Line, make_line, markdown, with_result
 from rlsweep.errors import UsageError
@@ -62,7 +61,7 @@ def bench(
     def run(candidate: Candidate) -> Outcome:
         nonlocal done
         done += 1
-        return run_program(candidate, seconds, peers)
+        return run_undisturbed(candidate, seconds, peers)
 
     def say(text: str) -> None:
         elapsed = timedelta(seconds=round(time.monotonic() - started))

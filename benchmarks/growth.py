@@ -15,6 +15,7 @@ from rich.table import Table
 from benchmarks.__main__ import PEERS, data, messages
 from benchmarks.catalogue import Candidate
 from benchmarks.machine import surroundings
+from benchmarks.measure.stopwatch import cores
 from benchmarks.programs import MeasurementError, run
 
 ENVS = (1, 2, 4, 8, 16, 32)
@@ -60,11 +61,17 @@ def growth(
 def _throughput_table(algorithm: str, seconds: float) -> Table:
     table = Table("env runners", *(f"{envs} envs" for envs in ENVS), title=f"{algorithm}: env steps/s")
     for runners in RUNNERS:
+        cpus_per_runner = min(1.0, max(1, cores() - 1) / runners)  # one core is the learner's
         cells = []
         for envs in ENVS:
-            settings = ("--set", f"resources.env_runners={runners}", "--set", "resources.max_concurrent=1")
-            batch = ("--set", f"resources.envs_per_env_runner={envs}")
-            one = Candidate(f"{runners} × {envs}", "ours", (algorithm, *settings, *batch))
+            settings = {
+                "resources.env_runners": runners,
+                "resources.cpus_per_env_runner": cpus_per_runner,
+                "resources.cpus_for_main_process": 1,
+                "resources.envs_per_env_runner": envs,
+            }
+            words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+            one = Candidate(f"{runners} × {envs}", "ours", (algorithm, *words))
             cells.append(_cell(algorithm, one, seconds))
         table.add_row(str(runners), *cells)
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.programs import BUSY_CORES, MOST_BUSY_CORES
 from benchmarks.rounds import Figures
 from benchmarks.verdict import Row, figures_text, ratio, ratio_text, target_text, verdict
 
@@ -64,6 +65,9 @@ def _notes(row: Row, ours: Figures, theirs: Figures) -> list[str]:
         )
         notes.append(f"{name}: {theirs.candidate} is the peer's best (round 1: {tried})")
     notes += [f"{name}: {reason}" for figures in (ours, theirs) for reason in figures.failures]
+    busy = max((details.get(BUSY_CORES, 0.0) for details in ours.details + theirs.details), default=0.0)
+    if busy > MOST_BUSY_CORES:
+        notes.append(f"{name}: not to be trusted, other programs kept up to {busy:.1f} cores busy meanwhile")
     own, other = _trained(ours), _trained(theirs)
     if own and other and abs(own / other - 1) > FAIR_SHARE:
         notes.append(

@@ -6,6 +6,7 @@ Both with as many games and threads as a PPO trial has on this machine.
 from __future__ import annotations
 
 import argparse
+import shutil
 
 import numpy as np
 import torch
@@ -25,13 +26,14 @@ def sample(trial: PlannedTrial, seconds: float) -> Stopwatch:
     """What the trial's own env runner samples; env steps that it throws away do not count."""
     config = build_config(trial.sweep, trial.seed, trial.resources)
     torch.set_num_threads(trial.resources.cpus_for_main_process)
-    runner = config.env_runner_cls(config=config)
+    algorithm = config.build_algo()
     watch, env_steps = Stopwatch(seconds), 0
     is_over = False
     while not is_over:
-        env_steps += sum(len(episode) for episode in runner.sample())
+        env_steps += sum(len(episode) for episode in algorithm.env_runner.sample())
         is_over = watch.note(env_steps)
-    runner.stop()
+    algorithm.stop()
+    shutil.rmtree(algorithm.logdir, ignore_errors=True)
     return watch
 
 

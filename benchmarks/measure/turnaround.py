@@ -1,9 +1,10 @@
 """Seconds from one trial's end to the next one's first training step, trials one after the other.
 
-Trials of one training iteration each, on CartPole, one env runner, a checkpoint at the end. From the moment
-at which the driver has a trial's last row to the moment at which it has the next trial's first row, less the
-seconds of training in that row. Ours is `rlsweep run`, whose rows are noted on disk as they come; the other
-one is `tune.Tuner("PPO", param_space=PPOConfig())` with a callback that takes the time.
+Trials of two training iterations each, on CartPole, one env runner, a checkpoint at the end. From the moment
+at which the driver has a trial's last row to the moment at which it has the next trial's last row, less two
+iterations as long as a trial's second one is: its first one waits for what has not started yet, and that
+belongs to the turnaround. Ours is `rlsweep run`, whose rows are noted on disk as they come; the other one is
+`tune.Tuner("PPO", param_space=PPOConfig())` with a callback that takes the time.
 """
 
 from __future__ import annotations
@@ -33,16 +34,19 @@ from rlsweep.store.rows import SECONDS
 
 SPEC = "base/cartpole_ppo.yaml"
 NAME = "bench_turnaround"
-ENV_STEPS = 512
-"""One batch of the spec."""
+BATCH = 512
+"""Of the spec, in env steps."""
 
-Row = tuple[float, float]
-"""When the driver had it (Unix time), and its seconds of training."""
+ITERATIONS = 2
+
+End = tuple[float, float]
+"""When the driver had a trial's last row (Unix time), and the seconds of training in it."""
 
 
-def turnarounds(rows: list[Row]) -> list[float]:
-    """Seconds between trials that ran one after the other and gave one row each."""
-    return [second[0] - first[0] - second[1] for first, second in pairwise(sorted(rows))]
+def turnarounds(ends: list[End]) -> list[float]:
+    """Seconds between trials that ran one after the other."""
+    training = ITERATIONS * statistics.median(seconds for _, seconds in ends)
+    return [after - before - training for (before, _), (after, _) in pairwise(sorted(ends))]
 
 
 def overrides(trials: int) -> list[str]:
@@ -50,13 +54,13 @@ def overrides(trials: int) -> list[str]:
     return [
         f"name={NAME}",
         f"seeds={trials}",
-        f"stop.env_steps={ENV_STEPS}",
+        f"stop.env_steps={ITERATIONS * BATCH}",
         "resources.env_runners=1",
         "resources.max_concurrent=1",
     ]
 
 
-def ours(trials: int, folder: Path) -> list[Row]:
+def ours(trials: int, folder: Path) -> list[End]:
     """Through the command line, as a user runs it."""
     settings = [word for override in overrides(trials) for word in ("--set", override)]
     program = [sys.executable, "-c", "from rlsweep.cli import main; main()"]
@@ -65,28 +69,29 @@ def ours(trials: int, folder: Path) -> list[Row]:
     histories = sorted(Storage(folder).run(NAME).root.glob("*/result.json"))
     if done.returncode or len(histories) != trials:
         sys.exit(f"rlsweep run ended with {done.returncode} and {len(histories)} histories\n{done.stderr}")
-    return [_row(history) for history in histories]
+    return [_end(history) for history in histories]
 
 
-def _row(history: Path) -> Row:
-    lines = history.read_text("utf-8").splitlines()
-    if len(lines) != 1:
-        sys.exit(f"{history} has {len(lines)} rows; a trial should have one")
-    return history.stat().st_mtime, float(json.loads(lines[0])[SECONDS])
+def _end(history: Path) -> End:
+    seconds = [float(json.loads(line)[SECONDS]) for line in history.read_text("utf-8").splitlines()]
+    if len(seconds) != ITERATIONS:
+        sys.exit(f"{history} has {len(seconds)} rows; a trial should have {ITERATIONS}")
+    return history.stat().st_mtime, seconds[-1] - seconds[-2]
 
 
 class Clock(tune.Callback):
-    """Notes when rows come."""
+    """Notes when last rows come."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        self.ends: list[End] = []
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """Take the time."""
-        self.rows.append((time.time(), float(result["time_this_iter_s"])))
+        if result["training_iteration"] == ITERATIONS:
+            self.ends.append((time.time(), float(result["time_this_iter_s"])))
 
 
-def plain(trials: int, folder: Path) -> list[Row]:
+def plain(trials: int, folder: Path) -> list[End]:
     """Tune and RLlib without rlsweep."""
     sweep: Sweep = load(SPEC, overrides=overrides(trials), root=ROOT).sweep
     config = PPOConfig().environment("CartPole-v1").training(**sweep.training)
@@ -103,15 +108,15 @@ def plain(trials: int, folder: Path) -> list[Row]:
         run_config=tune.RunConfig(
             name=NAME,
             storage_path=str(folder),
-            stop={"training_iteration": 1},
+            stop={"training_iteration": ITERATIONS},
             callbacks=[clock],
             verbose=0,
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=True),
         ),
     ).fit()
-    if results.errors or len(clock.rows) != trials:
-        sys.exit(f"{len(clock.rows)} rows of {trials} trials: {results.errors}")
-    return clock.rows
+    if results.errors or len(clock.ends) != trials:
+        sys.exit(f"{len(clock.ends)} of {trials} trials ended: {results.errors}")
+    return clock.ends
 
 
 def main() -> None:
@@ -121,9 +126,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=6)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = (ours if arguments.what == "ours" else plain)(arguments.trials, Path(folder))
-    seconds = turnarounds(rows)
-    report(statistics.median(seconds), turnarounds=seconds, training_seconds=[row[1] for row in sorted(rows)])
+        ends = (ours if arguments.what == "ours" else plain)(arguments.trials, Path(folder))
+    seconds = turnarounds(ends)
+    report(
+        statistics.median(seconds), turnarounds=seconds, iteration_seconds=[end[1] for end in sorted(ends)]
+    )
 
 
 if __name__ == "__main__":

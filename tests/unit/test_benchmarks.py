@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,19 @@ import pytest
 
 from benchmarks import peers
 from benchmarks.catalogue import GROUPS, MEASUREMENTS, ROWS, Candidate, chosen_rows, needed
+from benchmarks.disturbance import Process, others, parse_stat
 from benchmarks.growth import slope
 from benchmarks.machine import cpu_flags, cpu_model
 from benchmarks.measure.stopwatch import Stopwatch
-from benchmarks.programs import MeasurementError, Outcome, failure_reason, read_outcome, run
+from benchmarks.programs import (
+    BUSY_CORES,
+    MeasurementError,
+    Outcome,
+    failure_reason,
+    read_outcome,
+    run,
+    run_undisturbed,
+)
 from benchmarks.rounds import Figures, measure
 from benchmarks.table import BEGIN, END, HEADER, make_line, markdown, with_result
 from benchmarks.verdict import Kind, Row, figures_text, ratio, ratio_text, target_text, verdict
@@ -69,6 +79,26 @@ def test_a_line_names_the_best_setting_and_unequal_work() -> None:
     best, work = line.notes
     assert "Dummy is the peer's best (round 1: Subproc 200, Dummy 300)" in best
     assert "ours trains on each env step 4.00 times, theirs 2.00" in work
+
+
+def test_a_disturbed_row_says_so() -> None:
+    disturbed = Figures([600.0], details=[{"busy_cores_of_others": 0.6}])
+    line = make_line(SPEED, {"ppo": disturbed, "ppo_sb3": Figures([200.0])})
+    assert line.notes == (
+        "PPO against SB3 PPO: not to be trusted, other programs kept up to 0.6 cores busy meanwhile",
+    )
+
+
+def test_the_least_disturbed_attempt_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = iter(
+        [Outcome(1.0, {BUSY_CORES: 0.9}), Outcome(2.0, {BUSY_CORES: 0.3}), Outcome(3.0, {BUSY_CORES: 0.5})]
+    )
+    monkeypatch.setattr("benchmarks.programs.run", lambda *_: next(attempts))
+    candidate = Candidate("x", "ours", ())
+    assert run_undisturbed(candidate, 1.0, Path()).value == 2.0
+    attempts = iter([Outcome(1.0, {BUSY_CORES: 0.9}), Outcome(2.0, {BUSY_CORES: 0.0}), Outcome(3.0, {})])
+    assert run_undisturbed(candidate, 1.0, Path()).value == 2.0
+    assert next(attempts).value == 3.0
 
 
 def test_a_row_that_failed_says_why_and_is_short() -> None:
@@ -178,6 +208,23 @@ def test_the_stopwatch_leaves_out_the_warm_up(monkeypatch: pytest.MonkeyPatch) -
     watch = Stopwatch(5.0)
     assert [watch.note(steps) for steps in (1000, 1200, 1600)] == [False, False, True]
     assert (watch.env_steps, watch.seconds, watch.env_steps_per_second) == (600, 5.0, 120.0)
+
+
+def test_processes_that_are_not_ours() -> None:
+    running = {
+        1: Process(0, 5.0),
+        7: Process(1, 1.0),
+        8: Process(7, 2.0),
+        9: Process(8, 3.0),
+        4: Process(1, 4.0),
+    }
+    assert others(running, 7) == {1: 5.0, 4: 4.0}
+
+
+def test_cpu_time_of_a_process_with_a_strange_name() -> None:
+    ticks = [seconds * os.sysconf("SC_CLK_TCK") for seconds in (7, 2)]
+    stat = f"12 (a) b (c)) S 3 {' '.join('0' * 9)} {ticks[0]} {ticks[1]} 0 0"
+    assert parse_stat(stat) == Process(3, 9.0)
 
 
 def test_the_processor_in_words() -> None:
