@@ -59,7 +59,7 @@ def _stock(algorithm: str, *settings: tuple[int, int], more: tuple[str, ...] = (
     return Measurement(
         tuple(
             Candidate(
-                f"{runners} env runners × {envs}" if runners else f"{envs} envs in the main process",
+                f"{runners} env runner(s) × {envs}" if runners else f"{envs} env(s) in the main process",
                 "stock_rllib",
                 (algorithm, "--env-runners", str(runners), "--envs", str(envs), *more),
             )

@@ -67,7 +67,7 @@ def _notes(row: Row, ours: Figures, theirs: Figures) -> list[str]:
     notes += [f"{name}: {reason}" for figures in (ours, theirs) for reason in figures.failures]
     busy = max((details.get(BUSY_CORES, 0.0) for details in ours.details + theirs.details), default=0.0)
     if busy > MOST_BUSY_CORES:
-        notes.append(f"{name}: not to be trusted, other programs kept up to {busy:.1f} cores busy meanwhile")
+        notes.append(f"{name}: not to be trusted, other programs kept up to {busy:.2f} cores busy meanwhile")
     own, other = _trained(ours), _trained(theirs)
     if own and other and abs(own / other - 1) > FAIR_SHARE:
         notes.append(

@@ -25,12 +25,12 @@ def time_training(algorithm: str, config: AlgorithmConfig, seconds: float, **det
     """
     built = config.build_algo()
     try:
-        sampled, trained = _train(built)
+        sampled, trained = _train(built, 0)
         while not trained:
-            sampled, trained = _train(built)
+            sampled, trained = _train(built, trained)
         watch, first_trained = Stopwatch(seconds), trained
         while not watch.note(sampled):
-            sampled, trained = _train(built)
+            sampled, trained = _train(built, trained)
     finally:
         built.stop()
         shutil.rmtree(built.logdir, ignore_errors=True)  # an empty folder in ~/ray_results
@@ -39,12 +39,13 @@ def time_training(algorithm: str, config: AlgorithmConfig, seconds: float, **det
     watch.report(share_of_samples_used=used, trained_per_env_step=trained_per_env_step, **details)
 
 
-def _train(algorithm: Any) -> tuple[int, int]:
-    """One iteration; env steps sampled and trained on since the beginning.
+def _train(algorithm: Any, trained: int) -> tuple[int, int]:
+    """One iteration; env steps sampled and trained on since the beginning, `trained` of them before.
 
-    RLlib's `num_env_steps_trained_lifetime` counts the whole batch again for each minibatch.
+    RLlib's `num_env_steps_trained_lifetime` counts the whole batch again for each minibatch. A result of an
+    asynchronous learner that has not finished a batch says nothing of what it trained on.
     """
     result = algorithm.train()
     sampled = result["env_runners"].get("num_env_steps_sampled_lifetime", 0)
     learners = result.get("learners", {}).get("__all_modules__", {})
-    return int(sampled), int(learners.get("num_module_steps_trained_lifetime", 0))
+    return int(sampled), max(trained, int(learners.get("num_module_steps_trained_lifetime", 0)))

@@ -85,7 +85,7 @@ def test_a_disturbed_row_says_so() -> None:
     disturbed = Figures([600.0], details=[{"busy_cores_of_others": 0.6}])
     line = make_line(SPEED, {"ppo": disturbed, "ppo_sb3": Figures([200.0])})
     assert line.notes == (
-        "PPO against SB3 PPO: not to be trusted, other programs kept up to 0.6 cores busy meanwhile",
+        "PPO against SB3 PPO: not to be trusted, other programs kept up to 0.60 cores busy meanwhile",
     )
 
 
