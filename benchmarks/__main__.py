@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.catalogue import GROUPS, MEASUREMENTS, Candidate, chosen_rows, needed
 from benchmarks.machine import Surroundings, surroundings
-from benchmarks.programs import ROOT, Outcome, run_undisturbed
+from benchmarks.programs import ROOT, Outcome, end_programs_with_this_one, run_undisturbed
 from benchmarks.rounds import Figures, measure
 from benchmarks.table import HEADER, Line, make_line, markdown, with_result
 from rlsweep.errors import UsageError
@@ -117,6 +117,7 @@ def _count(keys: list[str], repeats: int) -> int:
 
 def main() -> None:
     """Entry point: a wrong argument becomes its message and its exit code."""
+    end_programs_with_this_one()
     try:
         typer.run(bench)
     except UsageError as error:

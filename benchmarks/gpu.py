@@ -21,7 +21,7 @@ from benchmarks.__main__ import PEERS, data, messages
 from benchmarks.catalogue import Candidate
 from benchmarks.machine import surroundings
 from benchmarks.measure.stopwatch import cores
-from benchmarks.programs import MeasurementError, run
+from benchmarks.programs import MeasurementError, end_programs_with_this_one, run
 from rlsweep.errors import PreflightError
 
 INTERVAL_SECONDS = 0.5
@@ -112,6 +112,7 @@ def gpu(
 
 def main() -> None:
     """Entry point: no GPU becomes its message and its exit code."""
+    end_programs_with_this_one()
     try:
         typer.run(gpu)
     except PreflightError as error:

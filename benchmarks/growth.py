@@ -16,7 +16,7 @@ from benchmarks.__main__ import PEERS, data, messages
 from benchmarks.catalogue import Candidate
 from benchmarks.machine import surroundings
 from benchmarks.measure.stopwatch import cores
-from benchmarks.programs import MeasurementError, run
+from benchmarks.programs import MeasurementError, end_programs_with_this_one, run
 
 ENVS = (1, 2, 4, 8, 16, 32)
 RUNNERS = (1, 2)
@@ -108,4 +108,5 @@ def _driver_table(counts: Sequence[int]) -> Table:
 
 
 if __name__ == "__main__":
+    end_programs_with_this_one()
     typer.run(growth)

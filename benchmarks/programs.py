@@ -104,6 +104,11 @@ def run(candidate: Candidate, seconds: float, peers: Path) -> Outcome:
     return outcome
 
 
+def end_programs_with_this_one() -> None:
+    """Turn SIGTERM into an exit, in which `run` ends what it has started; it would live on in its session."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def read_outcome(output: str) -> Outcome:
     """The last line of a program's output as what it measured.
 
