@@ -33,14 +33,26 @@ from rlsweep.run.session import quiet_libraries
 
 CONFIGS = {"ppo": PPOConfig, "impala": IMPALAConfig, "appo": APPOConfig, "dqn": DQNConfig}
 
-# The default module has no layer after the convolutions that policy and value share: the last one is the 512
-# features as a convolution that sees all of the 7x7 map, with as many weights.
-NATURE_CNN = DefaultModelConfig(
-    conv_filters=[[32, 8, 4, "valid"], [64, 4, 2, "valid"], [64, 3, 1, "valid"], [512, 7, 1, "valid"]],
-    conv_activation="relu",
-    head_fcnet_hiddens=[],
-    vf_share_layers=True,
-)
+MODULES = {
+    # As an RLlib user writes the Nature CNN: padded convolutions, and the 512 features in front of each head.
+    "default": DefaultModelConfig(
+        conv_filters=[[32, 8, 4], [64, 4, 2], [64, 3, 1]],
+        conv_activation="relu",
+        head_fcnet_hiddens=[512],
+        head_fcnet_activation="relu",
+        vf_share_layers=True,
+    ),
+    # The very same layers: no padding, and the shared 512 features as a convolution over all of the 7x7 map,
+    # because the default module has no dense layer that policy and value share.
+    "same-layers": DefaultModelConfig(
+        conv_filters=[[32, 8, 4, "valid"], [64, 4, 2, "valid"], [64, 3, 1, "valid"], [512, 7, 1, "valid"]],
+        conv_activation="relu",
+        head_fcnet_hiddens=[],
+        vf_share_layers=True,
+    ),
+}
+"""RLlib's default CNN module in two forms."""
+
 STACK = 4
 SECONDS_PER_ITERATION = 2.0
 """Of the asynchronous ones, as in rlsweep; the others hand over a batch at a time."""
@@ -48,13 +60,16 @@ SECONDS_PER_ITERATION = 2.0
 ENV_STEPS_PER_DQN_ITERATION = 100
 
 
-def stock_config(algorithm: str, env_runners: int, envs: int, *, stack_in_env: bool) -> AlgorithmConfig:
+def stock_config(
+    algorithm: str, env_runners: int, envs: int, *, module: str, stack_in_env: bool
+) -> AlgorithmConfig:
     """The AlgorithmConfig.
 
     Args:
         algorithm: ppo, impala, appo or dqn.
         env_runners: remote ones; 0 samples in the trial's own process.
         envs: of each env runner.
+        module: key of MODULES.
         stack_in_env: RLlib's stacking wrapper in place of its connectors.
     """
     register_env("stock", _create_env)
@@ -70,7 +85,7 @@ def stock_config(algorithm: str, env_runners: int, envs: int, *, stack_in_env: b
     if not stack_in_env:
         config.training(learner_connector=_stack_for_learner)
     config.learners(num_learners=0)
-    config.rl_module(model_config=NATURE_CNN)
+    config.rl_module(model_config=MODULES[module])
     config.debugging(seed=0, log_level="ERROR")
     config.reporting(min_time_s_per_iteration=SECONDS_PER_ITERATION if algorithm in ASYNCHRONOUS else 0)
     if algorithm == "dqn":
@@ -105,12 +120,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--env-runners", type=int, default=0)
     parser.add_argument("--envs", type=int, default=16)
+    parser.add_argument("--module", choices=list(MODULES), default="default")
     parser.add_argument("--stack-in-env", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(cores())
     ray.init(address="local", include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     quiet_libraries()
-    config = stock_config(chosen.algorithm, chosen.env_runners, chosen.envs, stack_in_env=chosen.stack_in_env)
+    config = stock_config(
+        chosen.algorithm,
+        chosen.env_runners,
+        chosen.envs,
+        module=chosen.module,
+        stack_in_env=chosen.stack_in_env,
+    )
     time_training(chosen.algorithm, config, chosen.seconds)
 
 
