@@ -18,6 +18,7 @@ from rlsweep.errors import PreflightError
 from rlsweep.plan import TrialResources
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.batches import Advantages, EpisodesToBatch
+from rlsweep.rl.dqn import FRAME_STACK
 from rlsweep.rl.environments import make_environment
 from rlsweep.rl.learners import LEARNERS, SCHEDULES
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
@@ -99,6 +100,8 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         config.torch_skip_nan_gradients = True
         if not sweep.env.stacks_by_connector:
             _batch_by_columns(config, sweep.algorithm)
+        if sweep.algorithm == "dqn":
+            _say_what_is_stacked(config, sweep.env)
         config.validate()
     except Exception as error:  # RLlib raises whatever its checks stumble over
         reason = str(error).split("To suppress all validation errors")[0].strip()
@@ -161,6 +164,12 @@ def _batch_by_columns(config: AlgorithmConfig, algorithm: str) -> None:
 
 def _column_connectors(gae: dict[str, float] | None, *_spaces: Any) -> list[ConnectorV2]:
     return [EpisodesToBatch(), *([Advantages(**gae)] if gae else [])]
+
+
+def _say_what_is_stacked(config: AlgorithmConfig, env: EnvSpec) -> None:
+    """So that the replay buffer stores each frame once."""
+    num_frames = env.atari.frame_stack if env.is_atari and not env.stacks_by_connector else 1
+    config.training(replay_buffer_config={FRAME_STACK: num_frames})
 
 
 def _frame_stacking(num_frames: int, *_env_spaces_device: Any) -> FrameStacking:

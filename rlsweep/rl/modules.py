@@ -142,15 +142,11 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
 
     def _forward_train(self, batch: Batch, **kwargs: Any) -> Batch:
         outputs: Batch = {}
-        if self.uses_double_q:  # van Hasselt et al. 2016: the online network picks the next action
-            both = torch.cat([batch[Columns.OBS], batch[Columns.NEXT_OBS]])
-            online = self._q_outputs(self.network, both)
-            size = len(batch[Columns.OBS])
-            outputs[QF_NEXT_PREDS] = online[QF_PREDS][size:]
-            online = {key: value[:size] for key, value in online.items() if key != ATOMS}
-        else:
-            online = self.compute_q_values(batch)
-        target = self._q_outputs(self._target_network, batch[Columns.NEXT_OBS])
+        online = self.compute_q_values(batch)
+        with torch.no_grad():  # the loss takes both as constants: no gradient has to be kept for them
+            target = self._q_outputs(self._target_network, batch[Columns.NEXT_OBS])
+            if self.uses_double_q:  # van Hasselt et al. 2016: the online network picks the next action
+                outputs[QF_NEXT_PREDS] = self.network.decide(batch[Columns.NEXT_OBS])
         outputs[QF_PREDS] = online[QF_PREDS]
         outputs[QF_TARGET_NEXT_PREDS] = target[QF_PREDS]
         if self.network.num_atoms > 1:

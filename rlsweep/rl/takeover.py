@@ -14,13 +14,13 @@ import ray
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.appo import APPO
-from ray.rllib.algorithms.dqn import DQN
 from ray.rllib.algorithms.impala import IMPALA
 from ray.rllib.algorithms.ppo import PPO
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
+from rlsweep.rl.dqn import ReplayDQN
 from rlsweep.rl.reuse import SPACES, TAKEOVER_SECONDS, EnvRunners, Spaces, become, runner_shape
 
 
@@ -142,7 +142,7 @@ class ReusingAPPO(APPO, ReusingAlgorithm):
     """APPO that takes over env runners."""
 
 
-class ReusingDQN(DQN, ReusingAlgorithm):
+class ReusingDQN(ReplayDQN, ReusingAlgorithm):
     """DQN that takes over env runners."""
 
 
