@@ -25,8 +25,8 @@ def _replay(old: Experiment, new: Draft, is_atari: bool) -> None:
         for name in (*keys.NAMES[f"{buffer}.alpha"], *keys.NAMES[f"{buffer}.beta"]):
             new.drop(old.take(name), "a uniform buffer has no priorities")
     capacity = old.take(*keys.NAMES[f"{buffer}.capacity"], default=keys.BUFFER_SIZE)
-    stack_bytes = old.look(*keys.NAMES["env.resolution"], default=keys.DIM).count ** 2 * keys.STACK
-    note = f"{capacity.count * stack_bytes / 1e9:.3g} GB of frames" if is_atari else ""
+    frame_bytes = old.look(*keys.NAMES["env.resolution"], default=keys.DIM).count ** 2
+    note = f"{capacity.count * frame_bytes / 1e9:.3g} GB of frames" if is_atari else ""
     new.put(f"{buffer}.capacity", values.same, capacity, note=note)
 
 

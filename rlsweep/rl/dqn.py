@@ -36,6 +36,9 @@ MOST_ENV_STEPS_PER_TRAINING_STEP = 64
 """A training step of RLlib samples a fragment and then makes the updates that are due. Long ones spread the
 cost of a step over many updates; in short ones the policy that acts is not far behind the one that learns."""
 
+ROUNDING = 1e-9
+"""What sums of fractions may lack of a whole update."""
+
 FRAME_STACK = "frame_stack"
 """Key of `replay_buffer_config`: frames in one observation."""
 
@@ -85,7 +88,7 @@ class ReplayRatio:
     def updates(self, env_steps: int) -> int:
         """Updates that are due now that `env_steps` more have been sampled."""
         self._owed += env_steps * self._replayed_per_env_step
-        due = math.floor(self._owed / self._batch_size)
+        due = math.floor(self._owed / self._batch_size + ROUNDING)
         self._owed -= due * self._batch_size
         return due
 
@@ -183,7 +186,7 @@ def make_replay(settings: Mapping[str, Any], seed: int | None) -> UniformReplay:
     arguments = {key: settings[key] for key in (FRAME_STACK,) if key in settings}
     if REPLAYS[name] is PrioritizedReplay and "alpha" in settings:
         arguments["alpha"] = settings["alpha"]
-    return REPLAYS[name](settings["capacity"], seed=seed, **arguments)
+    return REPLAYS[name](int(settings["capacity"]), seed=seed, **arguments)
 
 
 def _pop_td_errors(results: list[dict[str, Any]]) -> Any:

@@ -56,7 +56,7 @@ class PrioritizedReplay(UniformReplay):
     def get_state(self) -> dict[str, Any]:
         state = super().get_state()
         if self._tree is not None:
-            leaves = np.arange(self._tree.size)
+            leaves = np.arange(len(state["frames"]))
             state |= {"priorities": self._tree[leaves], "largest": np.array([self._largest])}
         return state
 

@@ -58,6 +58,7 @@ class UniformReplay(ReplayBufferInterface):
         self._rng = np.random.default_rng(seed)
         self._transitions: Transitions | None = None
         self._num_added = self._num_sampled = 0
+        self._told: dict[str, int] = {}  # counts at the last `get_metrics`
 
     def __len__(self) -> int:
         return self._transitions.count if self._transitions else 0
@@ -144,13 +145,14 @@ class UniformReplay(ReplayBufferInterface):
     def get_metrics(self) -> Any:
         """RLlib's counts of the env steps that are stored, and that were ever added, evicted and sampled."""
         counts = {
-            NUM_ENV_STEPS_STORED: len(self),
             NUM_ENV_STEPS_ADDED_LIFETIME: self._num_added,
             NUM_ENV_STEPS_EVICTED_LIFETIME: self._num_added - len(self),
             NUM_ENV_STEPS_SAMPLED_LIFETIME: self._num_sampled,
         }
         for name, count in counts.items():
-            self.metrics.log_value(name, count, window=1)
+            self.metrics.log_value(name, count - self._told.get(name, 0), reduce="lifetime_sum")
+        self._told = counts
+        self.metrics.log_value(NUM_ENV_STEPS_STORED, len(self), reduce="max")
         return self.metrics.reduce()
 
     def get_state(self) -> dict[str, Any]:

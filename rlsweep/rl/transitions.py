@@ -154,9 +154,11 @@ class Transitions:
 
     def state(self) -> dict[str, np.ndarray]:
         """All that is held, as arrays; they are the buffer's own, not copies of it."""
-        columns = {name: getattr(self, name) for name in COLUMNS}
+        used = min(self.ring.written, self.ring.slots)
         position = np.array([self.ring.written, self.low])
-        return {"position": position, "frames": self.ring.frames, "history": self.ring.history, **columns}
+        frames, history = self.ring.frames[:used], self.ring.history[:used]
+        columns = {name: getattr(self, name)[:used] for name in COLUMNS}
+        return {"position": position, "frames": frames, "history": history, **columns}
 
     def load(self, state: Mapping[str, np.ndarray]) -> None:
         """Hold what another buffer held, or the newest of it. The episodes that went on there do not here."""

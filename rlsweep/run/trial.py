@@ -25,12 +25,13 @@ from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.learners import enforce_hyperparameters
 from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
+from rlsweep.rl.replay_file import read_replay, write_replay
 from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.rows import Progress, evaluation_row, note_reached, result_row, update
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
-from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, verify, write_manifest
+from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, verify, write_manifest
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import TRIAL
 
@@ -103,6 +104,8 @@ class Trial(Trainable):
         folder = Path(checkpoint_dir)
         self._algorithm.save_to_path(folder / ALGORITHM)
         self._save_policy(folder / RunLayout.POLICY)
+        if self._trial.sweep.checkpoints.replay_buffer:
+            write_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
         progress = {"trial": self._trial.id, **self._progress.to_json()}
         (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
         write_manifest(folder, self._row)
@@ -118,6 +121,8 @@ class Trial(Trainable):
         folder = Path(checkpoint)
         verify(folder)
         self._algorithm.restore_from_path(str(folder / ALGORITHM))
+        if (folder / REPLAY).exists():
+            read_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
         saved = json.loads((folder / PROGRESS).read_text("utf-8"))
         donor = saved.pop("trial")
         self._progress = Progress.from_json(saved)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rlsweep.errors import Issue, Location, nearest
-from rlsweep.spec.hyperparameters import BOUNDS, PER_LEARNER, Hyperparameter, hyperparameters
+from rlsweep.spec.hyperparameters import (
+    BOUNDS,
+    PER_LEARNER,
+    REPLAY_BUFFER,
+    REPLAY_SETTINGS,
+    REPLAY_TYPES,
+    Hyperparameter,
+    hyperparameters,
+)
 from rlsweep.spec.schedules import SCHEDULABLE, SHAPES, is_schedule, schedule_points
 from rlsweep.spec.source import Document
 
@@ -68,6 +77,8 @@ def hyperparameter_fault(algorithm: str, name: str, value: Any) -> Fault | None:
         return Fault(f"{algorithm} has no hyperparameter {name!r}", allowed, near if near in known else "")
     if nested and "mapping" not in known[name].kinds:
         return Fault(f"training.{name} holds one value, no keys", f"training.{name}")
+    if nested and name == REPLAY_BUFFER:
+        return _replay_fault({nested: value})
     if nested:
         return _nested_fault(known[name], name, nested)
     if is_schedule(value):
@@ -76,6 +87,8 @@ def hyperparameter_fault(algorithm: str, name: str, value: Any) -> Fault | None:
         return _schedule_fault(algorithm, name, {"piecewise": value})  # RLlib's own way to write one
     if not known[name].takes(value):
         return _kind_fault(algorithm, known[name], name, value)
+    if name == REPLAY_BUFFER and isinstance(value, dict):
+        return _replay_fault(value)
     if isinstance(value, dict):
         return next((fault for key in value if (fault := _nested_fault(known[name], name, str(key)))), None)
     return _bounds_fault(name, value)
@@ -100,6 +113,30 @@ def _nested_fault(found: Hyperparameter, name: str, nested: str) -> Fault | None
     if not near:
         return None
     return Fault(f"training.{name} has no key {key!r}", ", ".join(found.default), near)
+
+
+def _replay_fault(settings: Mapping[str, Any]) -> Fault | None:
+    """What is wrong with settings of DQN's replay buffer, some or all of them."""
+    where = f"training.{REPLAY_BUFFER}"
+    for key, value in settings.items():
+        if key not in REPLAY_SETTINGS:
+            near = nearest(key, REPLAY_SETTINGS)
+            return Fault(f"{where} has no key {key!r}", ", ".join(REPLAY_SETTINGS), near)
+        if key == "type":
+            if value not in REPLAY_TYPES:
+                near = nearest(str(value), REPLAY_TYPES)
+                return Fault(f"{where}.type: no replay buffer {value!r}", ", ".join(REPLAY_TYPES), near)
+            continue
+        wanted = REPLAY_SETTINGS[key]
+        if not wanted.takes(value):
+            return Fault(f"{where}.{key}: {value!r} is of the wrong kind", " or ".join(wanted.kinds))
+        bounds = BOUNDS[f"{REPLAY_BUFFER}.{key}"]
+        if not math.isfinite(value) or not bounds.hold(value):
+            return Fault(f"{where}.{key}: {value:g} is out of range", str(bounds))
+    if settings.get("type") == REPLAY_TYPES[0] and not settings.keys().isdisjoint(("alpha", "beta")):
+        message = f"{where}: {REPLAY_TYPES[0]} draws all alike, it has no alpha and no beta"
+        return Fault(message, f"type: {REPLAY_TYPES[1]}")
+    return None
 
 
 def _schedule_fault(algorithm: str, name: str, value: Any) -> Fault | None:

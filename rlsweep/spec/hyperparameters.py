@@ -100,8 +100,26 @@ BOUNDS: dict[str, Bounds] = {
         _COUNT,
     ),
     "num_steps_sampled_before_learning_starts": _NOT_NEGATIVE,
+    "replay_buffer_config.capacity": _COUNT,
+    "replay_buffer_config.alpha": _NOT_NEGATIVE,
+    "replay_buffer_config.beta": _NOT_NEGATIVE,
 }
 """Hyperparameter -> what its numbers have to lie in, a schedule's included."""
+
+
+REPLAY_BUFFER = "replay_buffer_config"
+
+REPLAY_TYPES = ("EpisodeReplayBuffer", "PrioritizedEpisodeReplayBuffer")
+"""RLlib's names of DQN's replay buffers, uniform (Mnih et al. 2015) and prioritized (Schaul et al. 2016)."""
+
+REPLAY_SETTINGS = {
+    "type": Hyperparameter(("string",), None),
+    "capacity": Hyperparameter(("integer",), None),
+    "alpha": Hyperparameter(("number",), None),
+    "beta": Hyperparameter(("number",), None),
+}
+"""Keys of `replay_buffer_config`. The capacity is in transitions; alpha is the exponent of the priorities,
+beta that of the importance weights. The defaults are those of RLlib's whole mapping."""
 
 
 @cache

@@ -35,6 +35,9 @@ def trial_rules(sweep: Sweep) -> list[Found]:
     if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
         message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
         found.append(("env.frame_stack_by", Fault(message, "frame_stack_by: env")))
+    if sweep.checkpoints.replay_buffer and sweep.algorithm != "dqn":
+        message = f"checkpoints.replay_buffer: {sweep.algorithm} has none"
+        found.append(("checkpoints.replay_buffer", Fault(message, "algorithm: dqn")))
     if any(objective.metric == HUMAN_NORMALIZED for objective in sweep.objective):
         games = human_scores()
         if sweep.env.id not in games:

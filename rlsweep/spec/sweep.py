@@ -74,10 +74,18 @@ class EvaluationSpec(SpecModel):
 
 
 class CheckpointSpec(SpecModel):
-    """`checkpoints:`: one every `every` env steps and one at the end; the best `keep` and the last stay."""
+    """`checkpoints:`: one every `every` env steps and one at the end; the best `keep` and the last stay.
+
+    Attributes:
+        every: env steps between two of them.
+        keep: the best ones.
+        replay_buffer: DQN's replay buffer is saved too, compressed; without it, a trial that goes on from a
+            checkpoint samples as many env steps as at its start before it learns again.
+    """
 
     every: EnvSteps
     keep: PositiveInt = 2
+    replay_buffer: bool = False
 
 
 class FailureSpec(SpecModel):

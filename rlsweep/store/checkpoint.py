@@ -20,6 +20,8 @@ from rlsweep.store.layout import RunLayout
 
 ALGORITHM = "algorithm"
 PROGRESS = "progress.json"
+REPLAY = "replay.zst"
+"""DQN's replay buffer, where the spec asks for it."""
 
 
 def write_manifest(folder: Path, row: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ def test_basic_dqn(write_spec: WriteSpec) -> None:
         "algorithm: dqn  # was run: DQN",
         "  id: ALE/Breakout-v5  # the first of the grid",
         "    type: EpisodeReplayBuffer  # was prioritized_replay: false",
-        "    capacity: 1000000  # was buffer_size; 28.2 GB of frames",
+        "    capacity: 1000000  # was buffer_size; 7.06 GB of frames",
         "  epsilon: {piecewise: [[0, 1.0], [200k, 0.01]]}",
         "  num_steps_sampled_before_learning_starts: 20000  # was learning_starts",
         "  lr: 6.25e-05",
