@@ -68,6 +68,13 @@ class FragmentEnvRunner(ReusableEnvRunner):
             )
         if force_reset or self._needs_initial_reset:
             self._reset_all()
+        # Inside of an outer autocast context, itself off, the torso's own keeps its bf16 weights over steps.
+        with torch.autocast(self._device.type, enabled=False):
+            env_steps = self._run(num_timesteps, explore, random_actions)
+        return self._cut(env_steps)
+
+    def _run(self, num_timesteps: int, explore: bool, random_actions: bool) -> int:
+        """Step until so many env steps are made; how many there were."""
         env_steps, seconds = 0, {RLMODULE_INFERENCE_TIMER: 0.0, ENV_STEP_TIMER: 0.0}
         while env_steps < num_timesteps:
             started = time.perf_counter()
@@ -81,7 +88,7 @@ class FragmentEnvRunner(ReusableEnvRunner):
             seconds[ENV_STEP_TIMER] += time.perf_counter() - decided
         for timer, value in seconds.items():
             self.metrics.log_value(timer, value, reduce="mean", window=1)
-        return self._cut(env_steps)
+        return env_steps
 
     def _reset_all(self) -> None:
         started = time.perf_counter()
