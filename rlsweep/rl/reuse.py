@@ -40,7 +40,7 @@ class ReusableEnvRunner(SingleAgentEnvRunner):
         self._arguments = kwargs
         is_actor = bool(kwargs.get("worker_index"))
         self._may_be_stale = is_actor and ray.get_runtime_context().was_current_actor_reconstructed
-        if is_actor:  # Ray's OMP_NUM_THREADS comes too late where torch is preloaded
+        if is_actor:  # Ray's OMP_NUM_THREADS says nothing where torch was imported before
             torch.set_num_threads(max(1, int(config.num_cpus_per_env_runner)))
         super().__init__(config=config, **kwargs)
 

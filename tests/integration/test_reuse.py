@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,9 @@ import pytest
 import ray
 import torch
 
-from rlsweep.plan import Machine, PlannedTrial, make
-from rlsweep.rl.takeover import ReusingAlgorithm
+from rlsweep.plan import Machine, make
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import load
-from rlsweep.store import rows
 
 SPEC = """
 version: 1
@@ -27,127 +26,86 @@ search: {{method: grid, parameters: {{training.gamma: {{values: [0.9, 0.95]}}}}}
 seeds: 2
 objective: {{metric: score, goal: maximize}}
 stop: {{env_steps: 1M}}
-resources: {{env_runners: {env_runners}, envs_per_env_runner: {envs}, cpus_for_main_process: 1}}
+resources:
+  {{env_runners: 1, envs_per_env_runner: {envs}, cpus_per_env_runner: {cpus}, cpus_for_main_process: 1}}
 """
 PPO = "train_batch_size_per_learner: 128, minibatch_size: 64, num_epochs: 2"
-pytestmark = pytest.mark.usefixtures("machine")
-TIMES = (
-    "seconds",
-    "steps_per_second",
-    "timers/",
-    "date",
-    "timestamp",
-    "time_",
-    "pid",
-    "hostname",
-    "node_ip",
-)
+TIMES = ("seconds", "steps_per_second", "timers/", "date", "timestamp", "time_")
+"""What no two trials have in common."""
 
 
 class Process:
     """One trial process, as Tune reuses it; its own CPU is not taken from Ray's."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.trial: Trial
+        self._spec = folder / "spec.yaml"
+        self.trial: Trial | None = None
 
-    def planned(
-        self, index: int, *, algorithm: str = "ppo", training: str = PPO, env_runners: int = 1, envs: int = 2
-    ) -> tuple[type[Trial], PlannedTrial]:
-        path = self.folder / "spec.yaml"
-        path.write_text(
-            SPEC.format(algorithm=algorithm, training=training, env_runners=env_runners, envs=envs)
-        )
-        plan = make(load(path).sweep, Machine.of(cpus=8, gpus=0))
-        return trainable_for(plan), plan.trials[index]
-
-    def begin(self, index: int, **settings: Any) -> None:
-        trial_class, planned = self.planned(index, **settings)
-        self.trial = trial_class(planned.tune_config)
-
-    def go_on(self, index: int, **settings: Any) -> None:
-        trial_class, planned = self.planned(index, **settings)
-        type(self.trial).plan = trial_class.plan
-        assert self.trial.reset(planned.tune_config)
+    def run(
+        self, index: int, *, algorithm: str = "ppo", training: str = PPO, envs: int = 2, cpus: float = 1
+    ) -> None:
+        """Be the trial of the plan with this index."""
+        self._spec.write_text(SPEC.format(algorithm=algorithm, training=training, envs=envs, cpus=cpus))
+        plan = make(load(self._spec).sweep, Machine.of(cpus=8, gpus=0))
+        planned = plan.trials[index].tune_config
+        if self.trial is None:
+            self.trial = trainable_for(plan)(planned)
+        else:
+            type(self.trial).plan = plan
+            assert self.trial.reset(planned)
 
     @property
-    def algorithm(self) -> ReusingAlgorithm:
+    def algorithm(self) -> Any:
+        assert self.trial is not None
         return self.trial._algorithm
 
     def actors(self) -> list[str]:
         return self.ask(lambda _: ray.get_runtime_context().get_actor_id())
 
+    def handle(self) -> Any:
+        return self.ask(lambda _: ray.get_runtime_context().current_actor)[0]
+
     def ask(self, question: Any) -> list[Any]:
         return list(self.algorithm.env_runner_group.foreach_env_runner(question, local_env_runner=False))
 
-    def rows(self, count: int = 3) -> list[dict[str, Any]]:
-        return [
-            {key: repr(value) for key, value in self.trial.train().items() if not key.startswith(TIMES)}
-            for _ in range(count)
-        ]
+    def rows(self, count: int) -> list[dict[str, str]]:
+        assert self.trial is not None
+        rows = [self.trial.train() for _ in range(count)]
+        return [{key: repr(value) for key, value in row.items() if not key.startswith(TIMES)} for row in rows]
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Any:
-    made = Process(tmp_path)
+@pytest.fixture(scope="module")
+def process(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    assert machine.cpus >= 2
+    made = Process(tmp_path_factory.mktemp("reuse"))
     yield made
-    made.trial.cleanup()
+    if made.trial is not None:
+        made.trial.cleanup()
 
 
 def test_a_trial_with_the_env_runners_of_another_is_as_a_fresh_one(process: Process) -> None:
-    process.begin(3)
-    expected = process.rows()
-    process.trial.cleanup()
+    process.run(3)
+    actors, expected = process.actors(), process.rows(3)
+    process.run(0, envs=3)
+    assert process.rows(2) != expected[:2]
+    process.run(3)
+    assert process.rows(3) == expected
+    assert process.actors() == actors
 
-    process.begin(0, envs=3)
-    process.rows(2)
-    before = process.actors()
-    process.go_on(3)
-    assert process.actors() == before
-    assert process.rows() == expected
-    process.go_on(0)
-    assert process.actors() == before
-    assert process.rows() != expected
 
-    # All that was built holds what was asked for.
-    asked = process.algorithm.config
-    assert asked.num_env_runners == 1
-    assert asked.gamma == 0.9
-    local = process.algorithm.env_runner
-    assert local.env is None
-    learners = process.algorithm.learner_group.foreach_learner(lambda learner: learner.config)
-    held = [local.config, *(result.get() for result in learners), *process.ask(lambda runner: runner.config)]
-    for config in [*held, process.algorithm.learner_group.config, process.algorithm.evaluation_config]:
-        assert config.env_config.keys() == asked.env_config.keys()
-        assert config.gamma == 0.9
-    assert [config.num_env_runners for config in held] == [1, 1, 1]
+def test_all_that_was_built_holds_what_was_asked_for(process: Process) -> None:
+    process.run(3)
+    process.run(0)
+    algorithm = process.algorithm
+    assert algorithm.env_runner.env is None
+    runner_config = process.ask(lambda runner: runner.config)
+    learners = algorithm.learner_group.foreach_learner(lambda learner: learner.config)
+    configs = [algorithm.config, algorithm.env_runner.config, algorithm.learner_group.config, *runner_config]
+    for config in [*configs, *(result.get() for result in learners)]:
+        assert (config.gamma, config.num_env_runners) == (0.9, 1)
+        assert config.env_config.keys() == {"env", "num_threads"}
+    assert algorithm.evaluation_config.env_config.keys() == {"env", "num_threads"}
     assert process.ask(lambda _: torch.get_num_threads()) == [1]
-
-
-def test_env_runners_that_do_not_fit_or_are_dead_are_replaced(process: Process) -> None:
-    process.begin(0)
-    process.rows(1)
-    first = process.actors()
-    process.go_on(0, env_runners=2)
-    assert len(set(process.actors()) - set(first)) == 2
-    process.rows(1)
-
-    # One dies while its trial trains: Ray restarts it as the one that it was created as.
-    process.go_on(3, env_runners=2)
-    pair = process.actors()
-    (victim, _) = process.ask(lambda _: ray.get_runtime_context().current_actor)
-    ray.kill(victim, no_restart=False)
-    deadline = time.monotonic() + 60
-    while len(process.rows(1)) and len(process.actors()) < 2:
-        assert time.monotonic() < deadline
-    assert process.actors() == pair
-    assert process.ask(lambda runner: (runner.config.gamma, runner._seed)) == [(0.95, 2), (0.95, 3)]
-
-    # One is dead when the next trial begins.
-    ray.kill(victim)
-    process.go_on(1, env_runners=2)
-    assert not set(process.actors()) & set(pair)
-    assert process.rows(1)[0][rows.ENV_STEPS] == repr(128)
 
 
 @pytest.mark.parametrize(
@@ -158,12 +116,38 @@ def test_env_runners_that_do_not_fit_or_are_dead_are_replaced(process: Process) 
     ],
 )
 def test_other_algorithms_take_over_too(process: Process, algorithm: str, training: str) -> None:
-    settings = {"algorithm": algorithm, "training": training}
-    process.begin(0, **settings)
-    process.rows(1)
-    before = process.actors()
-    process.go_on(3, **settings)
-    assert process.actors() == before
-    while process.trial._progress.env_steps == 0:
+    process.run(0)
+    actors = process.actors()
+    process.run(3, algorithm=algorithm, training=training, envs=8)
+    assert process.actors() == actors
+    while process.trial is None or process.trial._progress.env_steps == 0:
         process.rows(1)
-    assert process.ask(lambda runner: (runner.config.gamma, runner.worker_index)) == [(0.95, 1)]
+    assert process.ask(lambda runner: (runner.config.gamma, runner.num_envs)) == [(0.95, 8)]
+
+
+def test_an_env_runner_that_dies_comes_back_as_its_trials(process: Process) -> None:
+    """Ray restarts an actor as what it was created as, which was another trial's."""
+    process.run(1)
+    process.run(2)
+    actors = process.actors()
+    ray.kill(process.handle(), no_restart=False)
+    deadline = time.monotonic() + 60
+    while process.ask(lambda _: ray.get_runtime_context().was_current_actor_reconstructed) != [True]:
+        assert time.monotonic() < deadline
+        process.rows(1)
+    assert process.actors() == actors
+    assert process.ask(lambda runner: (runner.config.gamma, runner._seed)) == [(0.9, 2)]
+    process.rows(1)
+
+
+def test_env_runners_that_are_dead_or_do_not_fit_are_replaced(process: Process) -> None:
+    process.run(1)
+    before = process.actors()
+    ray.kill(process.handle())
+    process.run(0)
+    after = process.actors()
+    assert len(after) == 1
+    assert after != before
+    process.run(1, cpus=0.5)
+    assert process.actors() != after
+    assert process.rows(1)[0]["env_steps"] == "128"
