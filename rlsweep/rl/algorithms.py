@@ -96,8 +96,7 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         arguments, schedules = _training_arguments(sweep, resources)
         config.training(**arguments)
         config.learners(learner_class=LEARNERS[sweep.algorithm], learner_config_dict={SCHEDULES: schedules})
-        # Gradients as they are: RLlib would set those that are no numbers to zero, and hide a divergence.
-        config.torch_skip_nan_gradients = True
+        config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
         if not sweep.env.stacks_by_connector:
             _batch_by_columns(config, sweep.algorithm)
         if sweep.algorithm == "dqn":

@@ -77,6 +77,19 @@ class FusedAdam(TorchLearner):
         )
 
 
+class FiniteUpdates(TorchLearner):
+    """An update whose gradient is no number is left out, found by one look at its norm.
+
+    RLlib looks at every gradient twice and puts zeros where there is no number. The losses show a divergence
+    either way; weights that are no numbers would end the trial in its next sample.
+    """
+
+    def apply_gradients(self, gradients_dict: dict[Any, torch.Tensor]) -> None:
+        gradients = [gradient for gradient in gradients_dict.values() if gradient is not None]
+        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+            super().apply_gradients(gradients_dict)
+
+
 class GatheredMinibatches(TorchLearner):
     """Minibatches are gathered out of the train batch as they are used; it is never shuffled as a whole."""
 
@@ -100,19 +113,19 @@ class GatheredMinibatches(TorchLearner):
         )
 
 
-class PPOLearner(ScheduledLoss, FusedAdam, GatheredMinibatches, PPOTorchLearner):
+class PPOLearner(ScheduledLoss, FusedAdam, FiniteUpdates, GatheredMinibatches, PPOTorchLearner):
     """PPO's learner with scheduled coefficients."""
 
 
-class APPOLearner(ScheduledLoss, FusedAdam, APPOTorchLearner):
+class APPOLearner(ScheduledLoss, FusedAdam, FiniteUpdates, APPOTorchLearner):
     """APPO's learner with scheduled coefficients."""
 
 
-class IMPALALearner(ScheduledLoss, FusedAdam, IMPALATorchLearner):
+class IMPALALearner(ScheduledLoss, FusedAdam, FiniteUpdates, IMPALATorchLearner):
     """IMPALA's learner with scheduled coefficients."""
 
 
-class DQNLearner(FusedAdam, DQNTorchLearner):
+class DQNLearner(FusedAdam, FiniteUpdates, DQNTorchLearner):
     """DQN's learner."""
 
 

@@ -100,8 +100,8 @@ RLlib computes the gradient norm only where `grad_clip` is set, and the clip ran
 schedule changes it; elsewhere they are NaN.
 """
 
-LOSSES = ("total_loss", "qf_loss")
-"""RLlib's names of the losses that show whether a learner has diverged."""
+LOSSES = ("total_loss", "qf_loss", "vf_loss_unclipped")
+"""RLlib's names of the losses that show whether a learner has diverged. PPO's clipped value loss hides it."""
 
 TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learner_update_timer"}
 """Row key (without `timers/`) -> RLlib's timer, the mean of its recent calls."""
