@@ -16,9 +16,11 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.appo import APPO
 from ray.rllib.algorithms.impala import IMPALA
 from ray.rllib.algorithms.ppo import PPO
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
+from ray.rllib.utils import force_list
 
 from rlsweep.rl.dqn import ReplayDQN
 from rlsweep.rl.reuse import SPACES, TAKEOVER_SECONDS, EnvRunners, Spaces, become, runner_shape
@@ -40,7 +42,9 @@ class ReusingAlgorithm(Algorithm):
     env_runner_group: Any
     evaluation_config: Any
     learner_group: Any
+    callbacks: list[RLlibCallback]
     _env_runners: EnvRunners | None
+    _asked: AlgorithmConfig
 
     def __init__(
         self, config: AlgorithmConfig, *, env_runners: EnvRunners | None = None, **kwargs: Any
@@ -55,28 +59,35 @@ class ReusingAlgorithm(Algorithm):
             None where there are none that can be reused; then `stop()` ends them.
         """
         group = self.env_runner_group
-        handles = group.foreach_env_runner(
-            lambda _: ray.get_runtime_context().current_actor,
-            local_env_runner=False,
-            timeout_seconds=TAKEOVER_SECONDS,
+        handles = dict(
+            group.foreach_env_runner(
+                lambda runner: (runner.worker_index, ray.get_runtime_context().current_actor),
+                local_env_runner=False,
+                timeout_seconds=TAKEOVER_SECONDS,
+            )
         )
         if not handles or len(handles) < self.config.num_env_runners:
             return None
         creator = self._env_runners.creator if self._env_runners else group
         self.env_runner_group = None
-        return EnvRunners(handles, runner_shape(self.config), creator)
+        actors = [handles[index] for index in sorted(handles)]
+        return EnvRunners(actors, runner_shape(self.config), creator)
 
     def setup(self, config: AlgorithmConfig) -> None:
-        taken, spaces = self._take_over()
-        self._env_runners = taken
-        if taken is None:
-            super().setup(config)
-            return
-        asked = self.config
-        self.config = _without_actors(asked, spaces)
+        self._env_runners, spaces = self._take_over()
+        if self._env_runners is not None:
+            self._asked = self.config
+            self.config = _without_actors(self.config, spaces)
         super().setup(config)
+
+    def complete_takeover(self) -> None:
+        """Join what was built with the env runners that were taken over; all is then as RLlib builds it."""
+        if self._env_runners is None:
+            return
+        asked = self._asked
         self._put_in_force(asked)
-        self.env_runner_group.reset(taken.actors)
+        self.callbacks = self.callbacks[1:]
+        self.env_runner_group.reset(self._env_runners.actors)
         module = f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}"
         state = self.learner_group.get_state(components=module, inference_only=True)
         self.env_runner_group.sync_env_runner_states(
@@ -130,6 +141,13 @@ class ReusingAlgorithm(Algorithm):
         self.learner_group.foreach_learner(functools.partial(_set_config, config=config))
 
 
+class _CompletesTakeover(RLlibCallback):
+    """The first of the callbacks, so that the others find the Algorithm as RLlib would have built it."""
+
+    def on_algorithm_init(self, *, algorithm: ReusingAlgorithm, **kwargs: Any) -> None:
+        algorithm.complete_takeover()
+
+
 class ReusingPPO(PPO, ReusingAlgorithm):
     """PPO that takes over env runners."""
 
@@ -157,6 +175,7 @@ ALGORITHM_CLASSES: dict[str, type[ReusingAlgorithm]] = {
 def _without_actors(config: AlgorithmConfig, spaces: Spaces) -> AlgorithmConfig:
     """The configuration with which RLlib starts no env-runner actors and makes no environment here."""
     without = config.copy(copy_frozen=False)
+    without.callbacks([_CompletesTakeover, *force_list(config.callbacks_class)])
     without.num_env_runners = 0
     without.env_config = {**config.env_config, SPACES: spaces}
     without.freeze()

@@ -11,6 +11,7 @@ import pytest
 import ray
 import torch
 
+from callbacks.worker.game_scores import GameScores
 from rlsweep.plan import Machine, make
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import load
@@ -93,10 +94,21 @@ def test_a_trial_with_the_env_runners_of_another_is_as_a_fresh_one(process: Proc
     assert process.actors() == actors
 
 
-def test_all_that_was_built_holds_what_was_asked_for(process: Process) -> None:
+def test_all_that_was_built_holds_what_was_asked_for(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def on_algorithm_init(_: GameScores, *, algorithm: Any, metrics_logger: Any) -> None:
+        group = algorithm.env_runner_group
+        found.append((algorithm.config.num_env_runners, group.num_remote_env_runners(), metrics_logger))
+
     process.run(3)
+    monkeypatch.setattr(GameScores, "on_algorithm_init", on_algorithm_init)
     process.run(0)
     algorithm = process.algorithm
+    assert found == [(1, 1, algorithm.metrics)]
+    assert [type(callback) for callback in algorithm.callbacks] == [GameScores]
     assert algorithm.env_runner.env is None
     runner_config = process.ask(lambda runner: runner.config)
     learners = algorithm.learner_group.foreach_learner(lambda learner: learner.config)
