@@ -16,6 +16,7 @@ from benchmarks.measure.stopwatch import Stopwatch
 from benchmarks.measure.work import bench_plan
 from rlsweep.plan import PlannedTrial
 from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.atari import make_atari
 from rlsweep.run.session import ray_session
 
 VECTOR_STEPS = 128
@@ -39,24 +40,10 @@ def sample(trial: PlannedTrial, seconds: float) -> Stopwatch:
 
 def step(trial: PlannedTrial, seconds: float) -> Stopwatch:
     """`AtariVectorEnv.step` and nothing else."""
-    settings, num_envs = trial.sweep.env.atari, trial.resources.envs_per_env_runner
-    height, width = settings.resolution
-    games = AtariVectorEnv(
-        "breakout",
-        num_envs,
-        num_threads=trial.resources.cpus_for_main_process,
-        max_num_frames_per_episode=settings.max_frames,
-        repeat_action_probability=settings.sticky_actions,
-        full_action_space=settings.full_action_space,
-        img_height=height,
-        img_width=width,
-        grayscale=settings.grayscale,
-        stack_num=settings.frame_stack,
-        frameskip=settings.frame_skip,
-        maxpool=True,
-        noop_max=settings.noop_max,
-        use_fire_reset=True,
-    )
+    num_envs = trial.resources.envs_per_env_runner
+    ours = make_atari(trial.sweep.env, num_envs, num_threads=trial.resources.cpus_for_main_process)
+    games = ours.unwrapped  # the same emulators, without what counts games and lives
+    assert isinstance(games, AtariVectorEnv)
     games.reset(seed=trial.seed)
     random = np.random.default_rng(trial.seed)
     watch, env_steps = Stopwatch(seconds), 0

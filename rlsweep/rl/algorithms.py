@@ -17,8 +17,8 @@ from callbacks.worker.game_scores import GameScores
 from rlsweep.errors import PreflightError
 from rlsweep.plan import TrialResources
 from rlsweep.plan.resources import ASYNCHRONOUS
+from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.batches import Advantages, EpisodesToBatch
-from rlsweep.rl.dqn import FRAME_STACK
 from rlsweep.rl.environments import make_environment
 from rlsweep.rl.learners import LEARNERS, SCHEDULES
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
@@ -97,10 +97,10 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         config.training(**arguments)
         config.learners(learner_class=LEARNERS[sweep.algorithm], learner_config_dict={SCHEDULES: schedules})
         config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
-        if not sweep.env.stacks_by_connector:
-            _batch_by_columns(config, sweep.algorithm)
         if sweep.algorithm == "dqn":
             _say_what_is_stacked(config, sweep.env)
+        elif not sweep.env.stacks_by_connector:
+            _batch_by_columns(config, sweep.algorithm)
         config.validate()
     except Exception as error:  # RLlib raises whatever its checks stumble over
         reason = str(error).split("To suppress all validation errors")[0].strip()
@@ -152,8 +152,6 @@ def _stack_frames_by_connector(config: AlgorithmConfig, num_frames: int) -> None
 
 def _batch_by_columns(config: AlgorithmConfig, algorithm: str) -> None:
     """Our learner pipeline in the place of RLlib's, for the algorithms that learn from episodes."""
-    if algorithm == "dqn":
-        return
     gae = {"gamma": config.gamma, "lambda_": config.lambda_} if algorithm == "ppo" else None
     config.learners(
         learner_connector=functools.partial(_column_connectors, gae),
@@ -167,8 +165,7 @@ def _column_connectors(gae: dict[str, float] | None, *_spaces: Any) -> list[Conn
 
 def _say_what_is_stacked(config: AlgorithmConfig, env: EnvSpec) -> None:
     """So that the replay buffer stores each frame once."""
-    num_frames = env.atari.frame_stack if env.is_atari and not env.stacks_by_connector else 1
-    config.training(replay_buffer_config={FRAME_STACK: num_frames})
+    config.training(replay_buffer_config={FRAME_STACK: env.atari.frame_stack if env.is_atari else 1})
 
 
 def _frame_stacking(num_frames: int, *_env_spaces_device: Any) -> FrameStacking:

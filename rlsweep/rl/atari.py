@@ -25,7 +25,8 @@ from rlsweep.spec.env import EnvSpec
 NOOP = 0
 
 FRAME_STACK = "frame_stack"
-"""Key of a vector environment's metadata: how many frames an observation stacks, the newest last."""
+"""Key of a vector environment's metadata, and of DQN's `replay_buffer_config`: how many frames an observation
+stacks, the newest last."""
 
 
 def make_atari(env: EnvSpec, num_envs: int, *, num_threads: int = 1, render: bool = False) -> VectorEnv:

@@ -28,6 +28,7 @@ from ray.rllib.utils.metrics import (
 )
 from ray.rllib.utils.numpy import convert_to_numpy
 
+from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.prioritized_replay import PrioritizedReplay
 from rlsweep.rl.replay import UniformReplay
 
@@ -38,9 +39,6 @@ cost of a step over many updates; in short ones the policy that acts is not far 
 
 ROUNDING = 1e-9
 """What sums of fractions may lack of a whole update."""
-
-FRAME_STACK = "frame_stack"
-"""Key of `replay_buffer_config`: frames in one observation."""
 
 REPLAYS = {"EpisodeReplayBuffer": UniformReplay, "PrioritizedEpisodeReplayBuffer": PrioritizedReplay}
 """RLlib's name of a replay buffer -> ours in its stead."""

@@ -16,8 +16,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
+
+_REWARD_SPACE = gymnasium.spaces.Box(-np.inf, np.inf, (), np.float32)
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,9 @@ class Rows:
         is_step = ~self._begins
         row = {
             **outputs,
-            _REWARDS: rewards,
-            _TERMINATED: terminated & is_step,
-            _TRUNCATED: truncated & is_step,
+            Columns.REWARDS: rewards,
+            Columns.TERMINATEDS: terminated & is_step,
+            Columns.TRUNCATEDS: truncated & is_step,
         }
         for name, values in row.items():
             self._columns.setdefault(name, []).append(values)
@@ -111,14 +114,14 @@ class Rows:
             self._frames.append(observations[:, -1].copy())
         else:
             self._frames.append(observations)
-        self._begins = row[_TERMINATED] | row[_TRUNCATED]
+        self._begins = row[Columns.TERMINATEDS] | row[Columns.TRUNCATEDS]
         return int(is_step.sum())
 
     def cut(self) -> Fragment:
         """Hand over what came since the last cut, and keep what the next one looks back on."""
         frames = np.stack(self._frames)
         columns = {name: np.stack(rows) for name, rows in self._columns.items()}
-        ended = columns[_TERMINATED] | columns[_TRUNCATED]
+        ended = columns[Columns.TERMINATEDS] | columns[Columns.TRUNCATEDS]
         end = len(ended)
         fragment = Fragment()
         for row, index in np.argwhere(ended[self._old_rows :]):
@@ -147,8 +150,8 @@ class Rows:
             return InfiniteLookbackBuffer(data, lookback, space)
 
         column = {name: values[rows, index] for name, values in columns.items()}
-        rewards = column.pop(_REWARDS)
-        terminated, truncated = column.pop(_TERMINATED), column.pop(_TRUNCATED)
+        rewards = column.pop(Columns.REWARDS)
+        terminated, truncated = column.pop(Columns.TERMINATEDS), column.pop(Columns.TRUNCATEDS)
         self._returns[index] += rewards[lookback:].sum()
         data = self._observations(index, first - lookback, end + 1, frames)
         observations = buffer(data) if self._frame_stack == 1 else StackedFramesBuffer(data, lookback)
@@ -157,7 +160,7 @@ class Rows:
             observations=observations,
             observation_space=self._observation_space,
             infos=buffer([{} for _ in range(len(data))]),
-            actions=buffer(column.pop(ACTIONS)),
+            actions=buffer(column.pop(Columns.ACTIONS)),
             action_space=self._action_space,
             rewards=buffer(rewards, _REWARD_SPACE),
             terminated=bool(terminated[-1]),
@@ -208,13 +211,6 @@ class Rows:
             for (index, row), stack in self._openings.items()
             if row - dropped + self._frame_stack > 0
         }
-
-
-ACTIONS = "actions"
-"""The column of the actions, RLlib's `Columns.ACTIONS`."""
-
-_REWARDS, _TERMINATED, _TRUNCATED = "rewards", "terminateds", "truncateds"
-_REWARD_SPACE = gymnasium.spaces.Box(-np.inf, np.inf, (), np.float32)
 
 
 def _unpickle_stacked_frames(

@@ -5,6 +5,7 @@ taken over. The losses are RLlib's own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from rlsweep.spec.schedules import Points, scheduled_value
+
+logger = logging.getLogger(__name__)
 
 SCHEDULES = "rlsweep_schedules"
 """Key of `learner_config_dict`: hyperparameter -> points of its schedule."""
@@ -46,15 +49,13 @@ class ScheduledLoss(TorchLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Any:
-        if not self._coefficients:
-            return super().compute_loss_for_module(
-                module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
-            )
-        if module_id not in self._loss_configs:  # a copy takes milliseconds, an update has many minibatches
-            self._loss_configs[module_id] = config.copy(copy_frozen=False).training(**self._coefficients)
-        current = self._loss_configs[module_id]
+        if self._coefficients:
+            # a copy takes milliseconds, and an update has many minibatches
+            if module_id not in self._loss_configs:
+                self._loss_configs[module_id] = config.copy(copy_frozen=False).training(**self._coefficients)
+            config = self._loss_configs[module_id]
         return super().compute_loss_for_module(
-            module_id=module_id, config=current, batch=batch, fwd_out=fwd_out
+            module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
         )
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
@@ -88,6 +89,8 @@ class FiniteUpdates(TorchLearner):
         gradients = [gradient for gradient in gradients_dict.values() if gradient is not None]
         if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
             super().apply_gradients(gradients_dict)
+        else:
+            logger.warning("an update is left out: its gradient is no number")
 
 
 class GatheredMinibatches(TorchLearner):

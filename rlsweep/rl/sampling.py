@@ -113,15 +113,11 @@ class FragmentEnvRunner(ReusableEnvRunner):
 
     def _decide(self, outputs: dict[str, torch.Tensor], explore: bool) -> None:
         """Actions and their log-probabilities out of the distribution's inputs, as RLlib's GetActions."""
-        of_exploration, of_inference = (
-            self.module.get_exploration_action_dist_cls,
-            self.module.get_inference_action_dist_cls,
-        )
-        distribution = (of_exploration if explore else of_inference)().from_logits(
-            outputs[Columns.ACTION_DIST_INPUTS]
-        )
-        if not explore:
-            distribution = distribution.to_deterministic()
+        inputs = outputs[Columns.ACTION_DIST_INPUTS]
+        if explore:
+            distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
+        else:
+            distribution = self.module.get_inference_action_dist_cls().from_logits(inputs).to_deterministic()
         outputs[Columns.ACTIONS] = actions = distribution.sample()
         if Columns.ACTION_LOGP not in outputs:
             outputs[Columns.ACTION_LOGP] = distribution.logp(actions)

@@ -18,8 +18,16 @@ import rlsweep.spec
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.registry import CONFIG_CLASSES
 
-_NOT_FOR_SPECS = {"self", "kwargs", "model", "learner_class", "learner_config_dict", "learner_connector"}
-"""Arguments that are objects, or that `network:` stands for."""
+_NOT_FOR_SPECS = {
+    "self",
+    "kwargs",
+    "model",
+    "learner_class",
+    "learner_config_dict",
+    "learner_connector",
+    "timeout_s_sampler_manager",
+}
+"""Arguments that are objects, that `network:` stands for, or that `rlsweep.rl.algorithms` sets itself."""
 
 _WITHOUT_EFFECT = {
     "adam_epsilon",
@@ -41,7 +49,6 @@ _WITHOUT_EFFECT = {
     "store_buffer_in_checkpoints",
     "target_worker_clipping",
     "timeout_s_aggregator_manager",
-    "timeout_s_sampler_manager",
     "_lr_vf",
     "_separate_vf_optimizer",
 }
