@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-import torch
-
 from benchmarks.measure.rllib import time_training
 from benchmarks.measure.work import SPECS, bench_plan
 from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.cores import use_cores
 from rlsweep.run.session import ray_session
 
 
@@ -23,7 +22,7 @@ def main() -> None:
     with ray_session() as machine:
         trial = bench_plan(arguments.algorithm, machine, *arguments.set).example
         config = build_config(trial.sweep, trial.seed, trial.resources)
-        torch.set_num_threads(trial.resources.cpus_for_main_process)
+        use_cores(trial.resources.cpus_for_main_process)
         resources = asdict(trial.resources)
         time_training(arguments.algorithm, config, arguments.seconds, resources=resources)
 

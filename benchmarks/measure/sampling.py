@@ -1,4 +1,4 @@
-"""Sampling without learning: our env runner with its policy, or the native environment with random actions.
+"""Sampling without learning: our env runners with their policy, or the native games with random actions.
 
 Both with as many games and threads as a PPO trial has on this machine.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import asdict
 
 import numpy as np
-import torch
 from ale_py.vector_env import AtariVectorEnv
+from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 
 from benchmarks.measure.stopwatch import Stopwatch
 from benchmarks.measure.work import bench_plan
 from rlsweep.plan import PlannedTrial
 from rlsweep.rl.algorithms import build_config
 from rlsweep.rl.atari import make_atari
+from rlsweep.rl.cores import use_cores
 from rlsweep.run.session import ray_session
 
 VECTOR_STEPS = 128
@@ -24,14 +26,19 @@ VECTOR_STEPS = 128
 
 
 def sample(trial: PlannedTrial, seconds: float) -> Stopwatch:
-    """What the trial's own env runner samples; env steps that it throws away do not count."""
+    """What the trial's env runners sample, as PPO asks them; env steps that they throw away do not count."""
     config = build_config(trial.sweep, trial.seed, trial.resources)
-    torch.set_num_threads(trial.resources.cpus_for_main_process)
+    use_cores(trial.resources.cpus_for_main_process)
     algorithm = config.build_algo()
     watch, env_steps = Stopwatch(seconds), 0
     is_over = False
     while not is_over:
-        env_steps += sum(len(episode) for episode in algorithm.env_runner.sample())
+        episodes = synchronous_parallel_sample(
+            worker_set=algorithm.env_runner_group,
+            max_agent_steps=algorithm.config.total_train_batch_size,
+            _uses_new_env_runners=True,
+        )
+        env_steps += sum(len(episode) for episode in episodes)
         is_over = watch.note(env_steps)
     algorithm.stop()
     shutil.rmtree(algorithm.logdir, ignore_errors=True)
@@ -40,7 +47,7 @@ def sample(trial: PlannedTrial, seconds: float) -> Stopwatch:
 
 def step(trial: PlannedTrial, seconds: float) -> Stopwatch:
     """`AtariVectorEnv.step` and nothing else."""
-    num_envs = trial.resources.envs_per_env_runner
+    num_envs = trial.resources.envs
     ours = make_atari(trial.sweep.env, num_envs, num_threads=trial.resources.cpus_for_main_process)
     games = ours.unwrapped  # the same emulators, without what counts games and lives
     assert isinstance(games, AtariVectorEnv)
@@ -66,7 +73,7 @@ def main() -> None:
     with ray_session() as machine:
         trial = bench_plan("ppo", machine).example
         watch = (sample if arguments.what == "ours" else step)(trial, arguments.seconds)
-    watch.report(envs=trial.resources.envs_per_env_runner, threads=trial.resources.cpus_for_main_process)
+    watch.report(**asdict(trial.resources))
 
 
 if __name__ == "__main__":

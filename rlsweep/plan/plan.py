@@ -89,7 +89,7 @@ class Plan:
         return PlannedTrial(trial_id(values, seed), config_id(values), values, seed, resolved, resources)
 
     def _resolve(self, resolved: Sweep) -> TrialResources:
-        return resolve(resolved.resources, resolved.algorithm, self.machine, self._trials_at_once)
+        return resolve(resolved, self.machine, self._trials_at_once)
 
     @cached_property
     def _base_resources(self) -> TrialResources:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan.packing import Miss, Node, nearest_miss
-from rlsweep.spec import Algorithm, ResourceSpec
+from rlsweep.spec import Algorithm, ResourceSpec, Sweep
 
 ASYNCHRONOUS = ("impala", "appo")
 """Algorithms whose env runners sample while the learner learns; `auto` gives them at least one."""
@@ -14,6 +14,8 @@ ASYNCHRONOUS = ("impala", "appo")
 MAX_AUTO_CPUS = 8
 """More threads than this no longer speed up one trial's small network; more trials use the rest."""
 
+MIN_GAMES_PER_ENV_RUNNER = 4
+"""With fewer games an env runner's forward passes are too small to be worth a process."""
 
 MIN_AUTO_GPUS = 0.25
 """More than four trials on one GPU wait for each other."""
@@ -57,11 +59,13 @@ class TrialResources:
     Attributes:
         env_runners: remote env-runner actors, 0 for sampling in the trial's own process.
         envs_per_env_runner: environments in each.
-        cpus_per_env_runner: CPUs of each.
+        cpus_per_env_runner: CPUs that each works on.
         cpus_for_main_process: CPUs of the trial's own process.
         learners: remote learner actors, 0 for learning in the trial's own process.
         gpus_per_learner: GPUs of each learner.
         placement: Ray's placement strategy.
+        samples_on_main_cpus: whether the env runners work on the main process's CPUs, while it waits for
+            them, and not on some of their own.
     """
 
     env_runners: int
@@ -71,6 +75,12 @@ class TrialResources:
     learners: int
     gpus_per_learner: float
     placement: str
+    samples_on_main_cpus: bool = False
+
+    @property
+    def envs(self) -> int:
+        """Environments of the whole trial."""
+        return self.envs_per_env_runner * max(1, self.env_runners)
 
     @property
     def bundles(self) -> list[dict[str, float]]:
@@ -81,7 +91,8 @@ class TrialResources:
         cpus_per_learner = 0 if self.gpus_per_learner else 1
         runner = {"CPU": self.cpus_per_env_runner}
         learner = {"CPU": cpus_per_learner, "GPU": self.gpus_per_learner}
-        bundles = [main, *[runner] * self.env_runners, *[learner] * self.learners]
+        runners = [] if self.samples_on_main_cpus else [runner] * self.env_runners
+        bundles = [main, *runners, *[learner] * self.learners]
         return [{kind: amount for kind, amount in bundle.items() if amount} for bundle in bundles]
 
     @property
@@ -95,26 +106,29 @@ class TrialResources:
         return sum(bundle.get("GPU", 0) for bundle in self.bundles)
 
 
-def resolve(spec: ResourceSpec, algorithm: Algorithm, machine: Machine, num_trials: int) -> TrialResources:
-    """Fix every `auto` for a machine that has `num_trials` to run.
+def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
+    """Fix every `auto` of `resources:` for a machine that has `num_trials` to run.
 
     Raises:
         PreflightError: one trial can never be placed on the machine.
     """
+    spec, algorithm = sweep.resources, sweep.algorithm
     share = max(1, min(machine.cpus // max(1, num_trials), machine.cpus_of_largest_node))
+    is_auto = spec.env_runners == "auto"
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
-    main_cpus = spec.cpus_for_main_process
-    if main_cpus == "auto":
-        left = share - int(env_runners * spec.cpus_per_env_runner)
-        main_cpus = 1 if spec.learners else min(max(1, left), MAX_AUTO_CPUS)
+    main_cpus = _cpus_for_main_process(spec, share, env_runners)
+    parts = 0
+    if is_auto and algorithm == "ppo" and sweep.env.is_atari:
+        parts = _parts(spec.envs_per_env_runner, int(main_cpus / spec.cpus_per_env_runner))
     resources = TrialResources(
-        env_runners=env_runners,
-        envs_per_env_runner=spec.envs_per_env_runner,
+        env_runners=parts or env_runners,
+        envs_per_env_runner=spec.envs_per_env_runner // max(1, parts),
         cpus_per_env_runner=spec.cpus_per_env_runner,
-        cpus_for_main_process=int(main_cpus),
+        cpus_for_main_process=main_cpus,
         learners=spec.learners,
         gpus_per_learner=_gpus_per_learner(spec, machine, num_trials),
         placement=spec.placement,
+        samples_on_main_cpus=bool(parts),
     )
     miss = nearest_miss(resources.bundles, resources.placement, machine.nodes)
     if miss is not None:
@@ -156,6 +170,23 @@ def _bundle_name(resources: TrialResources, index: int | None) -> str:
 
 def _auto_env_runners(algorithm: Algorithm, share: int) -> int:
     return max(1, min(share, MAX_AUTO_CPUS) - 1) if algorithm in ASYNCHRONOUS else 0
+
+
+def _cpus_for_main_process(spec: ResourceSpec, share: int, env_runners: int) -> int:
+    if spec.cpus_for_main_process != "auto":
+        return spec.cpus_for_main_process
+    left = share - int(env_runners * spec.cpus_per_env_runner)
+    return 1 if spec.learners else min(max(1, left), MAX_AUTO_CPUS)
+
+
+def _parts(games: int, most: int) -> int:
+    """Into how many env runners a trial's games are divided, evenly; 0 leaves them in the main process.
+
+    PPO samples and learns in turn, so all its CPUs can do both. One process for each of them samples faster
+    than threads of one process, which wait for each other in every step (docs/decisions/0007).
+    """
+    even = [parts for parts in range(2, most + 1) if games % parts == 0]
+    return max((parts for parts in even if games // parts >= MIN_GAMES_PER_ENV_RUNNER), default=0)
 
 
 def _gpus_per_learner(spec: ResourceSpec, machine: Machine, num_trials: int) -> float:

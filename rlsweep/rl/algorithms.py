@@ -23,7 +23,7 @@ from rlsweep.rl.environments import make_environment
 from rlsweep.rl.learners import LEARNERS, SCHEDULES
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
 from rlsweep.rl.registry import CONFIG_CLASSES
-from rlsweep.rl.reuse import ReusableEnvRunner
+from rlsweep.rl.reuse import NUM_THREADS, ReusableEnvRunner
 from rlsweep.rl.sampling import FragmentEnvRunner
 from rlsweep.rl.takeover import ALGORITHM_CLASSES
 from rlsweep.spec import EnvSpec, Sweep
@@ -61,11 +61,11 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     register_env(ENV_NAME, _create_env)
     env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
     config = CONFIG_CLASSES[sweep.algorithm](algo_class=ALGORITHM_CLASSES[sweep.algorithm])
-    config.environment(ENV_NAME, env_config={"env": sweep.env, "num_threads": max(1, int(env_threads))})
+    config.environment(ENV_NAME, env_config={"env": sweep.env, NUM_THREADS: max(1, int(env_threads))})
     config.env_runners(
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.envs_per_env_runner,
-        num_cpus_per_env_runner=resources.cpus_per_env_runner,
+        num_cpus_per_env_runner=0 if resources.samples_on_main_cpus else resources.cpus_per_env_runner,
         env_runner_cls=ReusableEnvRunner if sweep.env.stacks_by_connector else FragmentEnvRunner,
         gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
     )
@@ -178,4 +178,4 @@ def _learner_frame_stacking(num_frames: int, *_spaces: Any) -> FrameStacking:
 
 def _create_env(context: dict[str, Any]) -> VectorEnv:
     env: EnvSpec = context["env"]
-    return make_environment(env, context["num_envs"], num_threads=context["num_threads"])
+    return make_environment(env, context["num_envs"], num_threads=context[NUM_THREADS])

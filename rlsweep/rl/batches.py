@@ -20,6 +20,8 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from scipy.signal import lfilter
 from torch import Tensor
 
+from rlsweep.rl.fragments import StackedFramesBuffer
+
 VALUE_PASS_ROWS = 1024
 """Observations in one forward pass of the value function; more win nothing and take memory."""
 
@@ -39,16 +41,17 @@ class EpisodesToBatch(ConnectorV2):
         self, *, rl_module: Any, batch: dict[str, Any], episodes: Sequence[SingleAgentEpisode], **kwargs: Any
     ) -> Any:
         device = next(rl_module[DEFAULT_MODULE_ID].parameters()).device
-        columns = train_columns(episodes)
-        batch[DEFAULT_MODULE_ID] = {name: to_device(values, device) for name, values in columns.items()}
+        columns = {name: to_device(values, device) for name, values in train_columns(episodes).items()}
+        batch[DEFAULT_MODULE_ID] = {Columns.OBS: train_observations(episodes, device), **columns}
         return batch
 
 
 class Advantages(ConnectorV2):
     """Adds ADVANTAGES (of mean 0 and standard deviation 1 over the batch) and VALUE_TARGETS.
 
-    Generalized advantage estimation (Schulman et al. 2016, eq. 16) with the module's own values, from one
-    pass over the observations. Masked rows count for neither mean nor deviation.
+    Generalized advantage estimation (Schulman et al. 2016, eq. 16) with the values that the env runners
+    noted as VF_PREDS; the module adds those of the last observations, and all where none are noted. Masked
+    rows count for neither mean nor deviation.
 
     Args:
         gamma: discount.
@@ -61,7 +64,7 @@ class Advantages(ConnectorV2):
 
     def __call__(self, *, rl_module: Any, batch: dict[str, Any], **kwargs: Any) -> Any:
         columns = batch[DEFAULT_MODULE_ID]
-        values = _values(rl_module[DEFAULT_MODULE_ID], columns[Columns.OBS])
+        values = _values(rl_module[DEFAULT_MODULE_ID], columns)
         mask = columns[Columns.LOSS_MASK].cpu().numpy()
         advantages = generalized_advantages(
             values,
@@ -80,8 +83,28 @@ class Advantages(ConnectorV2):
         return batch
 
 
+def train_observations(episodes: Sequence[SingleAgentEpisode], device: torch.device) -> Tensor:
+    """(sum(len(episode) + 1), *observation shape); stacks are made out of single frames on the device."""
+    buffers = [episode.observations for episode in episodes]
+    if not all(isinstance(buffer, StackedFramesBuffer) for buffer in buffers):
+        parts = [episode.get_observations(slice(0, len(episode) + 1)) for episode in episodes]
+        return to_device(np.concatenate(parts), device)
+    frames: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
+    num_frames, stack = 0, np.arange(buffers[0].data.shape[1])
+    for buffer in buffers:
+        rows = np.arange(len(buffer.data) - buffer.lookback)
+        positions.append(num_frames + rows[:, np.newaxis] + stack)
+        frames += buffer.single_frames(buffer.lookback)
+        num_frames += len(rows) + len(stack) - 1
+    index = np.concatenate(positions)
+    single = to_device(np.concatenate(frames), device)
+    stacks = single.index_select(0, to_device(index.ravel(), device))
+    return stacks.view(*index.shape, *single.shape[1:])
+
+
 def train_columns(episodes: Sequence[SingleAgentEpisode]) -> dict[str, np.ndarray]:
-    """The columns of `EpisodesToBatch` as arrays of sum(len(episode) + 1) rows.
+    """The columns of `EpisodesToBatch` beside OBS, as arrays of sum(len(episode) + 1) rows.
 
     Args:
         episodes: numpy-fied, each with at least one env step.
@@ -91,7 +114,6 @@ def train_columns(episodes: Sequence[SingleAgentEpisode]) -> dict[str, np.ndarra
         length = len(episode)
         row = np.arange(length + 1)
         of_episode = {
-            Columns.OBS: episode.get_observations(slice(0, length + 1)),
             Columns.ACTIONS: _with_last_repeated(episode.get_actions(slice(0, length))),
             Columns.REWARDS: np.append(episode.get_rewards(slice(0, length)), 0.0).astype(np.float32),
             Columns.TERMINATEDS: (row == length - 1) & episode.is_terminated,
@@ -143,11 +165,20 @@ def to_device(values: np.ndarray, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def _values(module: Any, observations: Tensor) -> np.ndarray:
+def _values(module: Any, columns: dict[str, Tensor]) -> np.ndarray:
+    """Of each row's observation; takes VF_PREDS out of the columns."""
+    observations = columns[Columns.OBS]
+    noted = columns.pop(Columns.VF_PREDS, None)
+    if noted is None:
+        values = torch.empty(len(observations), device=observations.device)
+        missing = torch.arange(len(observations), device=observations.device)
+    else:
+        values = noted.clone()
+        missing = (~columns[Columns.LOSS_MASK]).nonzero().squeeze(-1)
     with torch.no_grad():
-        rows = torch.split(observations, VALUE_PASS_ROWS)
-        parts = [module.compute_values({Columns.OBS: part}) for part in rows]
-    return torch.cat(parts).cpu().numpy().astype(np.float64)
+        for rows in torch.split(missing, VALUE_PASS_ROWS):
+            values[rows] = module.compute_values({Columns.OBS: observations[rows]})
+    return values.cpu().numpy().astype(np.float64)
 
 
 def _with_last_repeated(values: np.ndarray) -> np.ndarray:

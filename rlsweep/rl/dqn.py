@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.execution.rollout_ops import synchronous_parallel_sample
 from ray.rllib.policy.sample_batch import MultiAgentBatch
 from ray.rllib.utils.metrics import (
@@ -29,6 +33,7 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.numpy import convert_to_numpy
 
 from rlsweep.rl.atari import FRAME_STACK
+from rlsweep.rl.cores import side_by_side
 from rlsweep.rl.prioritized_replay import PrioritizedReplay
 from rlsweep.rl.replay import UniformReplay
 
@@ -91,13 +96,23 @@ class ReplayRatio:
         return due
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A fragment from every environment, what the env runners say of it, and how long it took."""
+
+    episodes: list[SingleAgentEpisode]
+    results: list[dict[str, Any]]
+    seconds: float
+
+
 class ReplayDQN(DQN):
     """DQN (Mnih et al. 2015) on the new API stack.
 
     What differs from RLlib's `training_step`: the replay buffer gives train batches instead of episodes; the
     replay ratio is exact, where RLlib rounds to whole updates per fragment or whole fragments per update;
     learning starts when so many env steps lie in the buffer, also after a restart without it; results of the
-    updates are reduced once per step.
+    updates are reduced once per step. While it learns from one fragment it samples the next, so the policy
+    that acts is one fragment behind.
     """
 
     @classmethod
@@ -107,33 +122,40 @@ class ReplayDQN(DQN):
     def setup(self, config: AlgorithmConfig) -> None:
         super().setup(config)
         self.local_replay_buffer = make_replay(self.config.replay_buffer_config, self.config.seed)
+        self._ahead: Sample | None = None
         self._ratio = ReplayRatio(self.config.replayed_per_env_step, self.config.total_train_batch_size)
 
     def training_step(self) -> None:
         replay = self.local_replay_buffer
         before = max(replay.get_added_timesteps(), self.config.num_steps_sampled_before_learning_starts)
-        self._collect()
+        self._keep(self._ahead or self._sample())
         updates = self._ratio.updates(max(0, replay.get_added_timesteps() - before))
+        _, self._ahead = side_by_side([partial(self._learn, updates), self._sample])
         if updates:
-            self._learn(updates)
             with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
                 self._hand_out_weights()
 
-    def _collect(self) -> None:
-        """Sample a fragment from every environment into the replay buffer."""
-        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
-            episodes, results = synchronous_parallel_sample(
-                worker_set=self.env_runner_group,
-                concat=True,
-                sample_timeout_s=self.config.sample_timeout_s,
-                _uses_new_env_runners=True,
-                _return_metrics=True,
-            )
-        self.metrics.aggregate(results, key=ENV_RUNNER_RESULTS)
+    def _sample(self) -> Sample:
+        """A fragment from every environment. Beside `_learn`: it touches the env runners and nothing else."""
+        started = time.perf_counter()
+        episodes, results = synchronous_parallel_sample(
+            worker_set=self.env_runner_group,
+            concat=True,
+            sample_timeout_s=self.config.sample_timeout_s,
+            _uses_new_env_runners=True,
+            _return_metrics=True,
+        )
+        return Sample(episodes, results, time.perf_counter() - started)
+
+    def _keep(self, sample: Sample) -> None:
+        self.metrics.log_value((TIMERS, ENV_RUNNER_SAMPLING_TIMER), sample.seconds)
+        self.metrics.aggregate(sample.results, key=ENV_RUNNER_RESULTS)
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
-            self.local_replay_buffer.add(episodes)
+            self.local_replay_buffer.add(sample.episodes)
 
     def _learn(self, updates: int) -> None:
+        if not updates:
+            return
         replay, config = self.local_replay_buffer, self.config
         has_priorities = isinstance(replay, PrioritizedReplay)
         env_steps = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)

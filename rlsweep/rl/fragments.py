@@ -43,10 +43,14 @@ class Fragment:
 class StackedFramesBuffer(InfiniteLookbackBuffer):
     """An episode's frame-stacked observations (T, stack, *frame), pickled as T + stack - 1 single frames."""
 
+    def single_frames(self, first: int = 0) -> list[np.ndarray]:
+        """The frames (n, *frame) under the stacks from the `first` one on, views to be concatenated."""
+        stacks: np.ndarray = self.data[first:]
+        return [stacks[0], stacks[1:, -1]]
+
     def __reduce__(self) -> tuple[Any, ...]:
-        stacks: np.ndarray = self.data
-        frames = np.concatenate([stacks[0], stacks[1:, -1]])
-        return _unpickle_stacked_frames, (frames, stacks.shape[1], self.lookback, self.space)
+        frames = np.concatenate(self.single_frames())
+        return _unpickle_stacked_frames, (frames, self.data.shape[1], self.lookback, self.space)
 
 
 class Rows:

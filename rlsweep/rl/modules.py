@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,11 +30,16 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
-from rlsweep.rl.policies import ActorCritic, QNetwork
+from rlsweep.rl.cores import side_by_side
+from rlsweep.rl.policies import CRITIC, ActorCritic, QNetwork
 from rlsweep.spec.network import NetworkSpec
 
 NETWORK = "network"
 """Key of the model config (and attribute of the modules) that holds the network."""
+
+# With a seed RLlib makes torch deterministic, and torch then also fills what it allocates, for programs that
+# read memory before they write it. Nothing here does, and filling is a tenth of an update.
+torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 Batch = dict[str, Any]
 
@@ -42,19 +49,40 @@ def network_spec(model_config: dict[str, Any]) -> NetworkSpec:
     return TypeAdapter(NetworkSpec).validate_python(model_config[NETWORK])
 
 
-class ActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
-    """PPO and IMPALA. Env runners hold the policy alone."""
+def policy_weights(state: Mapping[str, Any], *, has_critic: bool) -> dict[str, Any]:
+    """Of a module's state what plays: the network's parameters, by their names in it.
+
+    Args:
+        state: of one of these modules, by parameter name.
+        has_critic: of an actor-critic, whose critic is left out; a Q-network plays with all of it.
+    """
+    prefix, critic = f"{NETWORK}.", CRITIC if has_critic else ()
+    weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    return {name: value for name, value in weights.items() if name.partition(".")[0] not in critic}
+
+
+class TorsoModule(TorchRLModule):
+    """RLlib sets a module's mode in every pass; the layers are gone through only where it changes."""
+
+    def train(self, mode: bool = True) -> TorsoModule:
+        return self if mode == self.training else super().train(mode)
+
+
+class ActorCriticModule(TorsoModule, InferenceOnlyAPI, ValueFunctionAPI):
+    """IMPALA. Env runners hold the policy alone."""
+
+    acts_with_critic = False
 
     def setup(self) -> None:
         self.network = ActorCritic(
             network_spec(self.model_config),
             self.observation_space.shape,
             self.action_space,
-            with_critic=not self.inference_only,
+            with_critic=self.acts_with_critic or not self.inference_only,
         )
 
     def get_non_inference_attributes(self) -> list[str]:
-        return [f"{NETWORK}.critic_torso", f"{NETWORK}.value_head"]
+        return [] if self.acts_with_critic else [f"{NETWORK}.{part}" for part in CRITIC]
 
     def _forward(self, batch: Batch, **kwargs: Any) -> Batch:
         return {Columns.ACTION_DIST_INPUTS: self.network.decide(batch[Columns.OBS])}
@@ -76,6 +104,21 @@ class ActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         return self.network.values(embeddings)
 
 
+class ValueNotingModule(ActorCriticModule):
+    """PPO: the env runners note what the critic thinks of each observation, which the advantages need.
+
+    One more head on features that the policy has computed costs nothing beside another pass over the batch.
+    """
+
+    acts_with_critic = True
+
+    def _forward_exploration(self, batch: Batch, **kwargs: Any) -> Batch:
+        with torch.no_grad():
+            outputs = self._forward_train(batch)
+            values = self.compute_values(batch, outputs.pop(Columns.EMBEDDINGS))
+        return {**outputs, Columns.VF_PREDS: values}
+
+
 class TargetActorCriticModule(ActorCriticModule, TargetNetworkAPI):
     """APPO: an ActorCriticModule with a target policy (Luo et al. 2020, IMPACT)."""
 
@@ -92,7 +135,7 @@ class TargetActorCriticModule(ActorCriticModule, TargetNetworkAPI):
         return {TARGET_NETWORK_ACTION_DIST_INPUTS: self._target_network.decide(batch[Columns.OBS])}
 
 
-class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
+class QModule(TorsoModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
     """DQN. The settings `dueling`, `double_q`, `num_atoms`, `v_min`, `v_max` and `epsilon` reach it
     through the model config, where DQNConfig puts them."""
 
@@ -141,18 +184,22 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
         return {Columns.ACTIONS: torch.where(explores, anything, best)}
 
     def _forward_train(self, batch: Batch, **kwargs: Any) -> Batch:
-        outputs: Batch = {}
-        online = self.compute_q_values(batch)
-        with torch.no_grad():  # the loss takes both as constants: no gradient has to be kept for them
-            target = self._q_outputs(self._target_network, batch[Columns.NEXT_OBS])
-            if self.uses_double_q:  # van Hasselt et al. 2016: the online network picks the next action
-                outputs[QF_NEXT_PREDS] = self.network.decide(batch[Columns.NEXT_OBS])
-        outputs[QF_PREDS] = online[QF_PREDS]
-        outputs[QF_TARGET_NEXT_PREDS] = target[QF_PREDS]
+        online, following = side_by_side(
+            [partial(self.compute_q_values, batch), partial(self._next_outputs, batch)]
+        )
+        outputs = {**following, QF_PREDS: online[QF_PREDS]}
         if self.network.num_atoms > 1:
-            outputs[ATOMS] = target[ATOMS]
             outputs[QF_LOGITS], outputs[QF_PROBS] = online[QF_LOGITS], online[QF_PROBS]
-            outputs[QF_TARGET_NEXT_PROBS] = target[QF_PROBS]
+        return outputs
+
+    @torch.no_grad()  # the loss takes these as constants: no gradient has to be kept for them
+    def _next_outputs(self, batch: Batch) -> Batch:
+        target = self._q_outputs(self._target_network, batch[Columns.NEXT_OBS])
+        outputs = {QF_TARGET_NEXT_PREDS: target[QF_PREDS]}
+        if self.uses_double_q:  # van Hasselt et al. 2016: the online network picks the next action
+            outputs[QF_NEXT_PREDS] = self.network.decide(batch[Columns.NEXT_OBS])
+        if self.network.num_atoms > 1:
+            outputs |= {ATOMS: target[ATOMS], QF_TARGET_NEXT_PROBS: target[QF_PROBS]}
         return outputs
 
     @staticmethod
@@ -165,7 +212,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
 
 
 MODULE_CLASSES: dict[str, type[TorchRLModule]] = {
-    "ppo": ActorCriticModule,
+    "ppo": ValueNotingModule,
     "impala": ActorCriticModule,
     "appo": TargetActorCriticModule,
     "dqn": QModule,

@@ -13,12 +13,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from rlsweep.rl.cores import in_parts, parts_of
 from rlsweep.rl.pixels import WHITE, CentredPixels, Images, PixelConv2d
 from rlsweep.rl.precision import compute_dtype
 from rlsweep.spec.network import CnnSpec, ImpalaResnetSpec, MlpSpec, NatureCnnSpec, NetworkSpec, Precision
 
 RELU_GAIN = math.sqrt(2)
 """Gain of orthogonal initialisation before a ReLU (Saxe et al. 2013; Huang et al. 2022, detail 2)."""
+
+VECTOR_DIMENSIONS = 2
+"""Of a batch of vectors (B, size); one of images has more."""
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
 
@@ -45,6 +49,12 @@ class Torso(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """(B, *shape) -> (B, output_size) in float32, whatever the layers compute in."""
+        parts = parts_of(observations) if observations.dim() > VECTOR_DIMENSIONS else 1
+        if parts > 1:
+            return in_parts(self.layers, self._features, observations, parts)
+        return self._features(observations)
+
+    def _features(self, observations: Tensor) -> Tensor:
         dtype = compute_dtype(self.precision, observations.device)
         if dtype == torch.float32:
             return self.layers(observations)  # type: ignore[no-any-return]

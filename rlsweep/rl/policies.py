@@ -24,6 +24,10 @@ EVALUATION_EPSILON = 0.05
 """Share of random actions when a Q-network plays without `greedy` (Mnih et al. 2015, Methods)."""
 
 
+CRITIC = ("critic_torso", "value_head")
+"""Parts of an ActorCritic that only learning needs."""
+
+
 class Policy(Protocol):
     """What playing needs: observations in, actions out."""
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import torch
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+
+from rlsweep.rl.cores import use_cores
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ TAKEOVER_SECONDS = 60.0
 
 SPACES = "spaces"
 """Key of the env config that hands an env runner its spaces, in place of an environment."""
+
+NUM_THREADS = "num_threads"
+"""Key of the env config: threads of an env runner, of the emulators as of torch."""
 
 Spaces = dict[str, Any]
 
@@ -40,8 +44,8 @@ class ReusableEnvRunner(SingleAgentEnvRunner):
         self._arguments = kwargs
         is_actor = bool(kwargs.get("worker_index"))
         self._may_be_stale = is_actor and ray.get_runtime_context().was_current_actor_reconstructed
-        if is_actor:  # Ray's OMP_NUM_THREADS says nothing where torch was imported before
-            torch.set_num_threads(max(1, int(config.num_cpus_per_env_runner)))
+        if is_actor:
+            use_cores(config.env_config[NUM_THREADS])
         super().__init__(config=config, **kwargs)
 
     def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -75,6 +75,7 @@ class FragmentEnvRunner(ReusableEnvRunner):
 
     def _run(self, num_timesteps: int, explore: bool, random_actions: bool) -> int:
         """Step until so many env steps are made; how many there were."""
+        self.module.eval()  # else RLlib switches every layer to evaluation and back in each step
         env_steps, seconds = 0, {RLMODULE_INFERENCE_TIMER: 0.0, ENV_STEP_TIMER: 0.0}
         while env_steps < num_timesteps:
             started = time.perf_counter()

@@ -18,6 +18,7 @@ from analysis.history import read_rows
 from rlsweep.errors import RunError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.cores import use_cores
 from rlsweep.spec import with_values
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest, content_hash
@@ -92,7 +93,7 @@ def probe_throughput(plan: Plan) -> Throughput:
     """Train the first trial for a moment, alone. Call inside of a `ray_session`."""
     trial = _learning_at_once(plan.example)
     config = build_config(trial.sweep, trial.seed, trial.resources)
-    torch.set_num_threads(trial.resources.cpus_for_main_process)
+    use_cores(trial.resources.cpus_for_main_process)
     algorithm = config.build_algo()
     try:
         env_steps = algorithm.train()["env_runners"]["num_env_steps_sampled_lifetime"]

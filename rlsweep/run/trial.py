@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.tune import PlacementGroupFactory, Trainable
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
@@ -21,9 +20,10 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from rlsweep.plan import Plan
 from rlsweep.rl.algorithms import build_config
 from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
+from rlsweep.rl.cores import use_cores
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.learners import enforce_hyperparameters
-from rlsweep.rl.modules import NETWORK
+from rlsweep.rl.modules import policy_weights
 from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
 from rlsweep.rl.replay_file import read_replay, write_replay
 from rlsweep.rl.reuse import EnvRunners
@@ -143,8 +143,8 @@ class Trial(Trainable):
         # PBT copies a donor's configuration: a trial is who Tune says it is.
         trial = self._trial = replace(planned, id=self.trial_name) if self._trial_info else planned
         resources = trial.resources
-        torch.set_num_threads(resources.cpus_for_main_process)
-        self._parallel_games = resources.envs_per_env_runner * max(1, resources.env_runners)
+        use_cores(resources.cpus_for_main_process)
+        self._parallel_games = resources.envs
         self._progress = Progress()
         self._row = {}
         self._lineage = None
@@ -183,14 +183,15 @@ class Trial(Trainable):
         state = self._algorithm.learner_group.get_state(
             components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
         )
-        weights = state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID]
-        prefix = f"{NETWORK}."
         config, spaces = self._algorithm.config, self._algorithm.spaces[DEFAULT_MODULE_ID]
         is_q_network = self._trial.sweep.algorithm == "dqn"
         save_bundle(
             folder,
             self._trial.sweep,
-            {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)},
+            policy_weights(
+                state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID],
+                has_critic=not is_q_network,
+            ),
             observation_shape=spaces[0].shape,
             action_space=spaces[1],
             q_settings={name: getattr(config, name) for name in Q_SETTINGS} if is_q_network else {},

@@ -34,9 +34,11 @@ class ResourceSpec(SpecModel):
     """`resources:` of one trial, in RLlib's terms.
 
     Attributes:
-        env_runners: remote env-runner actors; 0 samples in the trial's own process; `auto` chooses 0 for
-            PPO and DQN (no copying between processes) and what the machine holds for IMPALA and APPO.
-        envs_per_env_runner: games stepped together in one env runner.
+        env_runners: remote env-runner actors; 0 samples in the trial's own process. `auto`: what the
+            machine holds for IMPALA and APPO; 0 for DQN, and for PPO if it is not Atari. PPO's games on Atari
+            are divided evenly among env runners, one for each CPU of the main process, which waits for
+            them; with one CPU, or too few games, they stay in the main process.
+        envs_per_env_runner: games stepped together in one env runner, before `auto` divides them.
         cpus_per_env_runner: CPUs of each env runner.
         cpus_for_main_process: CPUs of the trial's own process; `auto` shares the machine.
         learners: learner actors; 0 learns in the trial's own process.

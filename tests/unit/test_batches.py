@@ -26,7 +26,7 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 
 from rlsweep.plan import Machine, make
 from rlsweep.rl.algorithms import build_config
-from rlsweep.rl.batches import EpisodesToBatch, generalized_advantages, train_columns
+from rlsweep.rl.batches import EpisodesToBatch, generalized_advantages, train_columns, train_observations
 from rlsweep.rl.learners import LEARNERS, minibatches
 from rlsweep.spec import Sweep
 
@@ -263,4 +263,4 @@ def test_columns_of_one_episode() -> None:
     assert columns[Columns.TERMINATEDS].tolist() == [False, True, False]
     assert columns[Columns.TRUNCATEDS].tolist() == [False, False, False]
     assert columns[Columns.REWARDS][-1] == 0.0
-    assert columns[Columns.OBS].shape == (3, 4, 44, 44)
+    assert train_observations([one], torch.device("cpu")).shape == (3, 4, 44, 44)
