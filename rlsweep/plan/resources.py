@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from rlsweep.errors import PreflightError
@@ -13,6 +14,9 @@ ASYNCHRONOUS = ("impala", "appo")
 
 MAX_AUTO_CPUS = 8
 """More threads than this no longer speed up one trial's small network; more trials use the rest."""
+
+RESOURCE_STEP = 1e-4
+"""Ray rounds resources to multiples of it."""
 
 MIN_GAMES_PER_ENV_RUNNER = 4
 """With fewer games an env runner's forward passes are too small to be worth a process."""
@@ -83,16 +87,28 @@ class TrialResources:
         return self.envs_per_env_runner * max(1, self.env_runners)
 
     @property
+    def reserved_cpus(self) -> tuple[float, float]:
+        """CPUs of the bundles of the main process and of an env runner.
+
+        Where they work in turn and on the same CPUs, one is the main process's and the env runners have equal
+        parts of the others, in the steps that Ray counts in.
+        """
+        if not self.samples_on_main_cpus:
+            return self.cpus_for_main_process, self.cpus_per_env_runner
+        part = (self.cpus_for_main_process - 1) / self.env_runners
+        return 1, math.floor(part / RESOURCE_STEP) * RESOURCE_STEP
+
+    @property
     def bundles(self) -> list[dict[str, float]]:
         """The bundles of the trial's placement group: main process, env runners, learners."""
-        main: dict[str, float] = {"CPU": self.cpus_for_main_process}
+        main_cpus, runner_cpus = self.reserved_cpus
+        main: dict[str, float] = {"CPU": main_cpus}
         if not self.learners:
             main["GPU"] = self.gpus_per_learner
         cpus_per_learner = 0 if self.gpus_per_learner else 1
-        runner = {"CPU": self.cpus_per_env_runner}
+        runner = {"CPU": runner_cpus}
         learner = {"CPU": cpus_per_learner, "GPU": self.gpus_per_learner}
-        runners = [] if self.samples_on_main_cpus else [runner] * self.env_runners
-        bundles = [main, *runners, *[learner] * self.learners]
+        bundles = [main, *[runner] * self.env_runners, *[learner] * self.learners]
         return [{kind: amount for kind, amount in bundle.items() if amount} for bundle in bundles]
 
     @property

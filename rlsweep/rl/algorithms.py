@@ -59,19 +59,20 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         PreflightError: RLlib refuses a value or a combination of values.
     """
     register_env(ENV_NAME, _create_env)
+    main_cpus, runner_cpus = resources.reserved_cpus
     env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
     config = CONFIG_CLASSES[sweep.algorithm](algo_class=ALGORITHM_CLASSES[sweep.algorithm])
     config.environment(ENV_NAME, env_config={"env": sweep.env, NUM_THREADS: max(1, int(env_threads))})
     config.env_runners(
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.envs_per_env_runner,
-        num_cpus_per_env_runner=0 if resources.samples_on_main_cpus else resources.cpus_per_env_runner,
+        num_cpus_per_env_runner=runner_cpus,
         env_runner_cls=ReusableEnvRunner if sweep.env.stacks_by_connector else FragmentEnvRunner,
         gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
     )
     config.learners(num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner)
     config.resources(
-        num_cpus_for_main_process=resources.cpus_for_main_process,
+        num_cpus_for_main_process=main_cpus,
         placement_strategy=resources.placement,
     )
     config.rl_module(

@@ -160,7 +160,7 @@ def test_ids_depend_on_the_content_alone() -> None:
             "breakout_lr.yaml",
             ["seeds=1", "search.parameters={training.lr: {values: [1e-3]}}"],
             Machine.of(2, 0),
-            [{"CPU": 2}],
+            [{"CPU": 1}, {"CPU": 0.5}, {"CPU": 0.5}],
         ),
         ("breakout_lr.yaml", ["resources.env_runners=3"], Machine.of(4, 0), [{"CPU": 1}] + [{"CPU": 1}] * 3),
         (
@@ -169,7 +169,7 @@ def test_ids_depend_on_the_content_alone() -> None:
             Machine.of(2, 1),
             [{"CPU": 1, "GPU": 0.25}],
         ),
-        ("breakout_lr.yaml", [], Machine.of(32, 8), [{"CPU": 3, "GPU": 8 / 9}]),
+        ("breakout_lr.yaml", [], Machine.of(32, 8), [{"CPU": 1, "GPU": 8 / 9}, {"CPU": 1}, {"CPU": 1}]),
         ("breakout_lr.yaml", [], Machine.of(8, 1), [{"CPU": 1, "GPU": 0.25}]),
         ("breakout_lr.yaml", ["resources={gpus_per_learner: 1, gpus: auto}"], Machine.of(2, 0), [{"CPU": 1}]),
         (
@@ -186,6 +186,34 @@ def test_resources_of_a_trial(
 ) -> None:
     sweep = load(spec, overrides=overrides, root=ROOT).sweep
     assert make(sweep, machine).trials[0].resources.bundles == bundles
+
+
+@pytest.mark.parametrize(
+    ("override", "cpus", "env_runners", "games", "reserved"),
+    [
+        ("resources.envs_per_env_runner=16", 8, 4, 4, (1, 1.75)),  # four games in each at least
+        ("resources.envs_per_env_runner=24", 4, 4, 6, (1, 0.75)),
+        ("resources.envs_per_env_runner=24", 3, 3, 8, (1, 0.6666)),
+        ("resources.envs_per_env_runner=7", 4, 0, 7, (4, 1)),  # not to be divided evenly
+        ("resources.cpus_per_env_runner=4", 8, 2, 8, (1, 3.5)),
+        ("resources.env_runners=0", 8, 0, 16, (8, 1)),
+        ("resources.cpus_for_main_process=1", 8, 0, 16, (1, 1)),
+        ("env.id=CartPole-v1", 8, 0, 16, (8, 1)),
+    ],
+)
+def test_ppos_games_are_divided_among_the_cpus_of_the_main_process(
+    override: str, cpus: int, env_runners: int, games: int, reserved: tuple[float, float]
+) -> None:
+    alone = ["seeds=1", "search.parameters={training.lr: {values: [1e-3]}}", override]
+    network = ["env.protocol=null", "network={name: mlp}"] if "CartPole" in override else []
+    resources = make(
+        load("breakout_lr.yaml", overrides=[*alone, *network], root=ROOT).sweep, Machine.of(cpus, 0)
+    ).resources
+    assert (resources.env_runners, resources.envs_per_env_runner) == (env_runners, games)
+    assert resources.reserved_cpus == pytest.approx(reserved)
+    assert resources.envs == (int(override.split("=")[1]) if "envs_per" in override else 16)
+    assert resources.cpus <= cpus
+    assert resources.cpus_for_main_process == (1 if "main_process" in override else cpus)
 
 
 @pytest.mark.parametrize(
