@@ -33,6 +33,7 @@ def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: dict[str, 
     [
         ("breakout_lr.yaml", []),
         ("breakout_lr.yaml", ["resources.env_runners=3"]),
+        ("breakout_lr.yaml", ["seeds=1", "search.parameters={training.lr: {values: [1e-3]}}"]),
         ("breakout_lr.yaml", ["resources={learners: 2, gpus_per_learner: 0.5}"]),
         ("breakout_lr.yaml", ["resources={learners: 2, gpus_per_learner: 0, env_runners: 2}"]),
         ("breakout_lr.yaml", ["resources={gpus_per_learner: 0.25, placement: SPREAD}"]),

@@ -14,6 +14,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rlsweep.plan import Machine, make
 from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.cores import use_cores
 from rlsweep.rl.dqn import ReplayDQNConfig, ReplayRatio
 from rlsweep.rl.prioritized_replay import PrioritizedReplay
 from rlsweep.run.trial import Trial, trainable_for
@@ -95,6 +96,22 @@ def test_a_fragment_makes_several_updates_due(
     config.training(training_intensity=intensity, train_batch_size_per_learner=32)
     assert config.get_rollout_fragment_length() == fragment
     assert config.training(n_step=20).get_rollout_fragment_length() >= 20
+
+
+def test_sampling_beside_learning_changes_nothing(machine: Machine, sweep_of: Any) -> None:
+    """On one core a fragment is sampled after the updates of the one before, on two cores meanwhile."""
+    found = []
+    for cores in (1, 2):
+        use_cores(cores)
+        with built(sweep_of("training_intensity: 8, " + UNIFORM), machine) as algorithm:
+            scores = [algorithm.train()["env_runners"].get("episode_return_mean") for _ in range(2)]
+            weights = algorithm.learner_group.get_weights()[DEFAULT_MODULE_ID]
+            found.append((scores, weights))
+    use_cores(1)
+    (scores, weights), (others, same) = found
+    np.testing.assert_array_equal(scores, others)
+    for name, values in weights.items():
+        np.testing.assert_array_equal(values, same[name])
 
 
 @pytest.mark.parametrize("replay", [UNIFORM, PRIORITIZED], ids=["uniform", "prioritized"])

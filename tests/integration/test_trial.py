@@ -161,9 +161,14 @@ def test_a_trial_becomes_another_one_in_the_same_process(machine: Machine) -> No
         trial.cleanup()
 
 
-def test_the_same_seed_trains_the_same_policy(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("spec", "env_runners"), [("cartpole_ppo.yaml", 0), ("breakout_lr.yaml", 2)], ids=["here", "divided"]
+)
+def test_the_same_seed_trains_the_same_policy(spec: str, env_runners: int, machine: Machine) -> None:
     def scores(seed: int) -> list[float]:
-        trial = trial_of(small("cartpole_ppo.yaml", f"seeds=[{seed}]"), machine)
+        one = small(spec, f"seeds=[{seed}]", "search.parameters={training.lr: {values: [1e-3]}}")
+        assert make(one, machine).resources.env_runners == env_runners
+        trial = trial_of(one, machine)
         try:
             return [trial.train()["learner/policy_loss"] for _ in range(3)]
         finally:

@@ -26,7 +26,13 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 
 from rlsweep.plan import Machine, make
 from rlsweep.rl.algorithms import build_config
-from rlsweep.rl.batches import EpisodesToBatch, generalized_advantages, train_columns, train_observations
+from rlsweep.rl.batches import (
+    Advantages,
+    EpisodesToBatch,
+    generalized_advantages,
+    train_columns,
+    train_observations,
+)
 from rlsweep.rl.learners import LEARNERS, minibatches
 from rlsweep.spec import Sweep
 
@@ -146,6 +152,25 @@ def test_losses_and_gradients_are_those_of_rllib(algorithm: str, precision: str,
     (loss, gradient), (ours, mine) = results
     assert ours == pytest.approx(loss, rel=tolerance, abs=tolerance)
     assert float((mine - gradient).norm() / gradient.norm()) < tolerance
+
+
+def test_values_that_were_noted_are_taken_and_only_those_of_last_observations_computed() -> None:
+    made = learner(LEARNERS["ppo"], "ppo")
+    columns = EpisodesToBatch()(rl_module=made.module, batch={}, episodes=episodes())[DEFAULT_MODULE_ID]
+    mask = columns[Columns.LOSS_MASK]
+    noted = torch.linspace(-1, 1, len(mask))
+    with torch.no_grad():
+        computed = made.module[DEFAULT_MODULE_ID].compute_values(columns)
+    values = torch.where(mask, noted, computed).numpy().astype(np.float64)
+    names = (Columns.REWARDS, Columns.TERMINATEDS, Columns.LOSS_MASK)
+    expected = generalized_advantages(
+        values, *(columns[name].numpy() for name in names), gamma=0.9, lambda_=0.8
+    )
+    batch = {DEFAULT_MODULE_ID: {**columns, Columns.VF_PREDS: noted.masked_fill(~mask, torch.nan)}}
+    got = Advantages(gamma=0.9, lambda_=0.8)(rl_module=made.module, batch=batch)[DEFAULT_MODULE_ID]
+    np.testing.assert_allclose(got[Postprocessing.VALUE_TARGETS], expected + values, atol=1e-5)
+    assert Columns.VF_PREDS not in got
+    made.shutdown()
 
 
 def test_advantages_by_hand() -> None:

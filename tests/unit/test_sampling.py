@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
@@ -101,6 +102,17 @@ def test_the_transitions_are_those_of_the_stock_runner(
         for episode, own in zip(theirs, mine, strict=True):
             same(episode, own)
             assert names.setdefault(episode.id_, own.id_) == own.id_  # chunks of one episode keep its id
+
+
+def test_values_are_noted_as_the_learner_would_compute_them() -> None:
+    one = runner(FragmentEnvRunner, BREAKOUT, num_envs=3)
+    for episode in one.sample(num_timesteps=200):
+        observations = torch.from_numpy(episode.get_observations(slice(0, len(episode))).copy())
+        with torch.no_grad():
+            expected = one.module.compute_values({Columns.OBS: observations}).numpy()
+        noted = episode.get_extra_model_outputs(Columns.VF_PREDS, slice(0, len(episode)))
+        np.testing.assert_allclose(noted, expected, rtol=2e-2, atol=2e-2)  # bf16, in batches of other sizes
+    one.stop()
 
 
 def test_stacked_frames_travel_once() -> None:
