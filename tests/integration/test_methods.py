@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_search_that_learns_fills_the_machine(machine: Machine, tmp_path: Path
         (float(trial.rows["timestamp"].iloc[0]), float(trial.rows["timestamp"].iloc[-1]))
         for trial in run.trials
     ]
-    overlaps = [(one, other) for one in spans for other in spans if one < other and other[0] < one[1]]
+    overlaps = [(one, other) for one, other in combinations(sorted(spans), 2) if other[0] < one[1]]
     assert overlaps, f"one after the other on {machine.cpus} CPUs: {spans}"
 
 
