@@ -15,8 +15,8 @@ ASYNCHRONOUS = ("impala", "appo")
 MAX_AUTO_CPUS = 8
 """More threads than this no longer speed up one trial's small network; more trials use the rest."""
 
-RESOURCE_STEP = 1e-4
-"""Ray rounds resources to multiples of it."""
+RESOURCE_STEPS = 10_000
+"""Ray counts resources in so many parts of one."""
 
 MIN_GAMES_PER_ENV_RUNNER = 4
 """With fewer games an env runner's forward passes are too small to be worth a process."""
@@ -96,7 +96,7 @@ class TrialResources:
         if not self.samples_on_main_cpus:
             return self.cpus_for_main_process, self.cpus_per_env_runner
         part = (self.cpus_for_main_process - 1) / self.env_runners
-        return 1, math.floor(part / RESOURCE_STEP) * RESOURCE_STEP
+        return 1, math.floor(part * RESOURCE_STEPS) / RESOURCE_STEPS
 
     @property
     def bundles(self) -> list[dict[str, float]]:
@@ -130,16 +130,13 @@ def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
     """
     spec, algorithm = sweep.resources, sweep.algorithm
     share = max(1, min(machine.cpus // max(1, num_trials), machine.cpus_of_largest_node))
-    is_auto = spec.env_runners == "auto"
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
     main_cpus = _cpus_for_main_process(spec, share, env_runners)
-    parts = 0
-    if is_auto and algorithm == "ppo" and sweep.env.is_atari:
-        parts = _parts(spec.envs_per_env_runner, int(main_cpus / spec.cpus_per_env_runner))
+    parts = _parts(sweep, main_cpus)
     resources = TrialResources(
         env_runners=parts or env_runners,
         envs_per_env_runner=spec.envs_per_env_runner // max(1, parts),
-        cpus_per_env_runner=spec.cpus_per_env_runner,
+        cpus_per_env_runner=main_cpus // parts if parts else spec.cpus_per_env_runner,
         cpus_for_main_process=main_cpus,
         learners=spec.learners,
         gpus_per_learner=_gpus_per_learner(spec, machine, num_trials),
@@ -195,12 +192,16 @@ def _cpus_for_main_process(spec: ResourceSpec, share: int, env_runners: int) -> 
     return 1 if spec.learners else min(max(1, left), MAX_AUTO_CPUS)
 
 
-def _parts(games: int, most: int) -> int:
+def _parts(sweep: Sweep, cpus: int) -> int:
     """Into how many env runners a trial's games are divided, evenly; 0 leaves them in the main process.
 
     PPO samples and learns in turn, so all its CPUs can do both. One process for each of them samples faster
     than threads of one process, which wait for each other in every step (docs/decisions/0007).
     """
+    spec = sweep.resources
+    if spec.env_runners != "auto" or sweep.algorithm != "ppo" or not sweep.env.is_atari:
+        return 0
+    games, most = spec.envs_per_env_runner, int(cpus / spec.cpus_per_env_runner)
     even = [parts for parts in range(2, most + 1) if games % parts == 0]
     return max((parts for parts in even if games // parts >= MIN_GAMES_PER_ENV_RUNNER), default=0)
 

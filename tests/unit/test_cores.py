@@ -98,17 +98,20 @@ def test_jobs_of_a_job_wait_for_no_core() -> None:
 
 def test_an_error_of_a_job_is_the_callers() -> None:
     use_cores(2)
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
 
     def fails() -> None:
+        begun.wait(20)
         raise ZeroDivisionError
 
     def takes_its_time() -> None:
+        begun.set()
         time.sleep(0.1)
         done.set()
 
     with pytest.raises(ZeroDivisionError):
         side_by_side([fails, takes_its_time])
+    assert done.is_set()  # it does not go on unseen
     with pytest.raises(ZeroDivisionError):
         side_by_side([takes_its_time, fails])
 
