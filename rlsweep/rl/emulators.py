@@ -7,15 +7,10 @@ mostly asks for the same emulators. Seeded anew they play as new ones do; a test
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
-
-MAX_SPARE = 2
-"""Closed sets of emulators that a process keeps: those of the training games and of the evaluation."""
-
-_spare: dict[Hashable, VectorEnv] = {}
 
 
 class Emulators(VectorWrapper):
@@ -24,10 +19,18 @@ class Emulators(VectorWrapper):
     Args:
         kind: everything that makes two sets of emulators exchangeable.
         make: makes new ones.
+
+    Attributes:
+        MAX_SPARE: closed sets of emulators that a process keeps: those of the training games and of the
+            evaluation. They are the class's, because a module's own names are gone when Python ends and an
+            environment that was left open is closed.
     """
 
+    MAX_SPARE: ClassVar[int] = 2
+    _spare: ClassVar[dict[Hashable, VectorEnv]] = {}
+
     def __init__(self, kind: Hashable, make: Callable[[], VectorEnv]) -> None:
-        left = _spare.pop(kind, None)
+        left = self._spare.pop(kind, None)
         super().__init__(left or make())
         self._kind = kind
         self._is_used = left is not None
@@ -53,6 +56,6 @@ class Emulators(VectorWrapper):
         if not self._is_steady:  # cut off in a step, whose results would be taken for the next one's
             super().close(**kwargs)
             return
-        _spare[self._kind] = self.env
-        if len(_spare) > MAX_SPARE:
-            _spare.pop(next(iter(_spare))).close()
+        self._spare[self._kind] = self.env
+        if len(self._spare) > self.MAX_SPARE:
+            self._spare.pop(next(iter(self._spare))).close()

@@ -10,6 +10,7 @@ import pytest
 
 from rlsweep.rl import emulators
 from rlsweep.rl.atari import make_atari
+from rlsweep.rl.emulators import Emulators
 from rlsweep.spec.env import EnvSpec
 
 STICKY = EnvSpec(id="ALE/Breakout-v5", sticky_actions=0.25)
@@ -17,9 +18,9 @@ STICKY = EnvSpec(id="ALE/Breakout-v5", sticky_actions=0.25)
 
 @pytest.fixture(autouse=True)
 def _no_spare_ones() -> Iterator[None]:
-    emulators._spare.clear()
+    Emulators._spare.clear()
     yield
-    emulators._spare.clear()
+    Emulators._spare.clear()
 
 
 def play(games: Any, seed: int, steps: int = 150) -> list[np.ndarray]:
@@ -64,7 +65,7 @@ def test_each_environment_has_its_own_and_few_are_kept() -> None:
     for each in games:
         each.close()
         each.close()
-    assert len(emulators._spare) == emulators.MAX_SPARE
+    assert len(Emulators._spare) == Emulators.MAX_SPARE
     first, second = make_atari(STICKY, 3), make_atari(STICKY, 3)
     other_game = make_atari(EnvSpec(id="ALE/Pong-v5"), 2)
     assert first.unwrapped is games[3].unwrapped
@@ -78,4 +79,13 @@ def test_emulators_that_failed_in_a_step_are_not_kept() -> None:
     with pytest.raises(AssertionError):
         games.step(np.zeros(5, np.int64))
     games.close()
-    assert not emulators._spare
+    assert not Emulators._spare
+
+
+def test_an_environment_that_is_left_open_is_closed_as_python_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python puts None in the place of a module's names before the last objects are gone."""
+    games = make_atari(STICKY, 1)
+    for name in [name for name in vars(emulators) if not name.startswith("__")]:
+        monkeypatch.setattr(emulators, name, None)
+    games.close()
+    assert list(Emulators._spare.values()) == [games.unwrapped]
