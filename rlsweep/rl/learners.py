@@ -16,6 +16,7 @@ from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.algorithms.impala.torch.impala_torch_learner import IMPALATorchLearner
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import DEFAULT_OPTIMIZER
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
@@ -30,6 +31,12 @@ SCHEDULES = "rlsweep_schedules"
 
 CURRENT = "curr_"
 """Prefix of the metrics that hold a coefficient's value of the last update, as RLlib's own `curr_…`."""
+
+GLOBAL_NORM = f"gradients_{DEFAULT_OPTIMIZER}_global_norm"
+"""RLlib's name of the gradient's norm before it is clipped."""
+
+Gradients = dict[Any, torch.Tensor]
+"""RLlib's reference of a parameter -> its gradient."""
 
 
 class ScheduledLoss(TorchLearner):
@@ -79,15 +86,34 @@ class FusedAdam(TorchLearner):
 
 
 class FiniteUpdates(TorchLearner):
-    """An update whose gradient is no number is left out, found by one look at its norm.
+    """An update whose gradient is no number is left out; one norm tells that and clips too.
 
-    RLlib looks at every gradient twice and puts zeros where there is no number. The losses show a divergence
-    either way; weights that are no numbers would end the trial in its next sample.
+    RLlib takes the norm tensor by tensor, looks at every gradient twice and puts zeros where there is no
+    number. The losses show a divergence either way; weights that are no numbers would end the trial in its
+    next sample.
     """
 
-    def apply_gradients(self, gradients_dict: dict[Any, torch.Tensor]) -> None:
-        gradients = [gradient for gradient in gradients_dict.values() if gradient is not None]
-        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+    def postprocess_gradients(self, gradients_dict: Gradients) -> Gradients:
+        self._is_finite = True
+        return super().postprocess_gradients(gradients_dict)  # type: ignore[no-any-return]
+
+    def postprocess_gradients_for_module(
+        self, *, module_id: str, config: Any = None, module_gradients_dict: Gradients
+    ) -> Gradients:
+        gradients = [gradient for gradient in module_gradients_dict.values() if gradient is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self._is_finite &= bool(torch.isfinite(norm))
+        if config.grad_clip is None or config.grad_clip_by != "global_norm":
+            return super().postprocess_gradients_for_module(  # type: ignore[no-any-return]
+                module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
+            )
+        parameters = self.get_parameters(self.module[module_id])
+        torch.nn.utils.clip_grads_with_norm_(parameters, config.grad_clip, norm)
+        self.metrics.log_value((module_id, GLOBAL_NORM), norm, window=1)
+        return module_gradients_dict
+
+    def apply_gradients(self, gradients_dict: Gradients) -> None:
+        if self._is_finite:
             super().apply_gradients(gradients_dict)
         else:
             logger.warning("an update is left out: its gradient is no number")

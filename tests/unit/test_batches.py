@@ -33,7 +33,7 @@ from rlsweep.rl.batches import (
     train_columns,
     train_observations,
 )
-from rlsweep.rl.learners import LEARNERS, minibatches
+from rlsweep.rl.learners import GLOBAL_NORM, LEARNERS, minibatches
 from rlsweep.spec import Sweep
 
 STOCK: dict[str, type[TorchLearner]] = {
@@ -50,7 +50,9 @@ FRAMES = gymnasium.spaces.Box(0, 255, (4, 44, 44), np.uint8)
 ACTIONS = gymnasium.spaces.Discrete(3)
 
 
-def learner(cls: type[TorchLearner], algorithm: str, precision: str = "fp32") -> TorchLearner:
+def learner(
+    cls: type[TorchLearner], algorithm: str, precision: str = "fp32", **training: Any
+) -> TorchLearner:
     """A built learner of Nature CNNs on small frames, weights of one seed, RLlib's or our own pipeline."""
     sweep = Sweep.parse(
         {
@@ -58,7 +60,7 @@ def learner(cls: type[TorchLearner], algorithm: str, precision: str = "fp32") ->
             "name": "parity",
             "algorithm": algorithm,
             "env": {"id": "ALE/Breakout-v5", "protocol": "dqn"},
-            "training": {"train_batch_size_per_learner": 64, **TRAINING[algorithm]},
+            "training": {"train_batch_size_per_learner": 64, **TRAINING[algorithm], **training},
             "network": {"name": "nature_cnn", "precision": precision},
             "objective": {"metric": "score", "goal": "maximize"},
             "stop": {"env_steps": 1000},
@@ -152,6 +154,44 @@ def test_losses_and_gradients_are_those_of_rllib(algorithm: str, precision: str,
     (loss, gradient), (ours, mine) = results
     assert ours == pytest.approx(loss, rel=tolerance, abs=tolerance)
     assert float((mine - gradient).norm() / gradient.norm()) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("grad_clip", "by"),
+    [(0.5, "global_norm"), (1e3, "global_norm"), (0.1, "norm"), (1e-3, "value"), (None, "value")],
+)
+def test_gradients_are_clipped_as_by_rllib(grad_clip: float | None, by: str) -> None:
+    found = []
+    for cls in (STOCK["ppo"], LEARNERS["ppo"]):
+        made = learner(cls, "ppo", grad_clip=grad_clip, grad_clip_by=by)
+        torch.manual_seed(1)
+        gradients = {ref: torch.randn_like(parameter) for ref, parameter in made._params.items()}
+        for ref, parameter in made._params.items():
+            parameter.grad = gradients[ref]
+        clipped = made.postprocess_gradients(gradients)
+        norm = made.metrics.peek((DEFAULT_MODULE_ID, GLOBAL_NORM), default=0.0)
+        found.append((torch.cat([gradient.flatten() for gradient in clipped.values()]), float(norm)))
+        made.shutdown()
+    (theirs, their_norm), (ours, our_norm) = found
+    torch.testing.assert_close(ours, theirs)
+    assert our_norm == pytest.approx(their_norm, rel=1e-5)
+
+
+def test_an_update_without_numbers_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    made = learner(LEARNERS["impala"], "impala", grad_clip=40.0)
+    before = [parameter.detach().clone() for parameter in made._params.values()]
+    for broken in (True, False):
+        for parameter in made._params.values():
+            parameter.grad = torch.ones_like(parameter)
+        if broken:
+            parameter.grad[0] = torch.inf
+        made.apply_gradients(made.postprocess_gradients({ref: p.grad for ref, p in made._params.items()}))
+        is_same = all(
+            torch.equal(one, other) for one, other in zip(before, made._params.values(), strict=True)
+        )
+        assert is_same == broken
+    assert caplog.text.count("its gradient is no number") == 1
+    made.shutdown()
 
 
 def test_values_that_were_noted_are_taken_and_only_those_of_last_observations_computed() -> None:
