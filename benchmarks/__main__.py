@@ -14,10 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.catalogue import GROUPS, MEASUREMENTS, Candidate, chosen_rows, needed
+from benchmarks.catalogue import GROUPS, Candidate, chosen_rows, count_programs
 from benchmarks.machine import Surroundings, surroundings
 from benchmarks.programs import ROOT, Outcome, end_programs_with_this_one, run_undisturbed
-from benchmarks.rounds import Figures, measure
+from benchmarks.rounds import Pair, measure
 from benchmarks.table import HEADER, Line, make_line, markdown, with_result
 from rlsweep.errors import UsageError
 
@@ -38,7 +38,9 @@ data = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
 def bench(
     only: Annotated[str, typer.Option(help=f"Rows, with commas between: {', '.join(GROUPS)}.")] = "",
     seconds: Annotated[float, typer.Option(min=1, help="Seconds of each measurement, at least.")] = 30,
-    repeats: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the median counts.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Interleaved rounds; the median of their ratios counts.")
+    ] = 3,
     peers: Annotated[Path, typer.Option(help="The Python of the peers' environment.")] = PEERS,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 if a row misses its `at least`.")
@@ -49,9 +51,8 @@ def bench(
 ) -> None:
     """Throughput of rlsweep against Stable-Baselines3 and stock RLlib, all in one run on this machine."""
     rows = chosen_rows(only)
-    keys = needed(rows)
     where = surroundings(peers)
-    programs = _count(keys, repeats)
+    programs = count_programs(rows, repeats)
     guess = timedelta(seconds=round(programs * (seconds + SET_UP_SECONDS)))
     messages.print(f"{programs} measurements, about {guess}")
     if where.load > MOST_LOAD:
@@ -67,13 +68,13 @@ def bench(
         elapsed = timedelta(seconds=round(time.monotonic() - started))
         messages.print(f"[{done}/{programs}, {elapsed}] {text}", markup=False, soft_wrap=True)
 
-    figures = measure(keys, repeats, run, say)
-    lines = [make_line(row, figures) for row in rows]
+    pairs = measure(rows, repeats, run, say)
+    lines = [make_line(row, pair) for row, pair in zip(rows, pairs, strict=True)]
     settings = f"python -m benchmarks --seconds {seconds:g} --repeats {repeats}" + (
         f" --only {only}" if only else ""
     )
     print_table(lines, where)
-    messages.print(f"raw figures: {keep(figures, lines, where, settings)}", soft_wrap=True)
+    messages.print(f"raw figures: {keep(pairs, lines, where, settings)}", soft_wrap=True)
     if write_readme:
         text = with_result(README.read_text("utf-8"), markdown(lines, where.lines(), settings))
         README.write_text(text, "utf-8")
@@ -94,25 +95,20 @@ def print_table(lines: list[Line], where: Surroundings) -> None:
         data.print(text, markup=False, soft_wrap=True)
 
 
-def keep(figures: dict[str, Figures], lines: list[Line], where: Surroundings, settings: str) -> Path:
+def keep(pairs: list[Pair], lines: list[Line], where: Surroundings, settings: str) -> Path:
     """Write every figure with what was printed beside it; returns the file."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
     content = {
         "command": settings,
         "surroundings": asdict(where),
-        "rows": [{**dict(zip(HEADER, line.cells, strict=True)), "value": line.value} for line in lines],
-        "figures": {key: asdict(found) for key, found in figures.items()},
+        "rows": [
+            {**dict(zip(HEADER, line.cells, strict=True)), "value": line.value, **asdict(pair)}
+            for line, pair in zip(lines, pairs, strict=True)
+        ],
     }
     path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     return path
-
-
-def _count(keys: list[str], repeats: int) -> int:
-    """Programs that will run: every candidate in the first round, the best ones after."""
-    first = sum(len(MEASUREMENTS[key].candidates) for key in keys)
-    again = sum(bool(MEASUREMENTS[key].candidates) and not MEASUREMENTS[key].once for key in keys)
-    return first + (repeats - 1) * again
 
 
 def main() -> None:

@@ -49,6 +49,11 @@ class Measurement:
     once: bool = False
     constant: float | None = None
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether a second round would find the same."""
+        return self.once or self.constant is not None
+
 
 def _ours(algorithm: str) -> Measurement:
     return Measurement((Candidate("rlsweep", "ours", (algorithm,)),))
@@ -151,6 +156,8 @@ def chosen_rows(only: str) -> list[Row]:
     return [row for row in ROWS if not names or row.group in names]
 
 
-def needed(rows: Sequence[Row]) -> list[str]:
-    """Keys of the measurements that rows need, ours and theirs in turn, each once."""
-    return list(dict.fromkeys(key for row in rows for key in (row.ours, row.theirs)))
+def count_programs(rows: Sequence[Row], repeats: int) -> int:
+    """Programs that will run: every candidate in the first round, the best ones after."""
+    sides = [MEASUREMENTS[key] for row in rows for key in (row.ours, row.theirs)]
+    first = sum(len(side.candidates) for side in sides)
+    return first + (repeats - 1) * sum(not side.is_fixed for side in sides)

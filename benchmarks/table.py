@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.programs import BUSY_CORES, MOST_BUSY_CORES
-from benchmarks.rounds import Figures
-from benchmarks.verdict import Row, figures_text, ratio, ratio_text, target_text, verdict
+from benchmarks.rounds import Figures, Pair
+from benchmarks.verdict import Row, figure_text, ratio_text, ratios, spread_text, target_text, verdict
 
 HEADER = ("work", "against", "unit", "ours", "theirs", "ratio", "at least", "aim", "met")
 
@@ -26,7 +28,7 @@ class Line:
         row: what is compared.
         cells: as HEADER.
         notes: what a reader should know beside the figures.
-        value: the ratio; None where a side failed.
+        value: the median of the rounds' ratios; None where there is none.
         is_short: whether it misses its "at least", or was to be measured and could not be.
     """
 
@@ -37,33 +39,32 @@ class Line:
     is_short: bool
 
 
-def make_line(row: Row, figures: Mapping[str, Figures]) -> Line:
+def make_line(row: Row, pair: Pair) -> Line:
     """The line of a row, whether its figures are there or not."""
-    ours, theirs = figures[row.ours], figures[row.theirs]
-    has_both = bool(ours.values and theirs.values)
-    value = ratio(row.kind, ours.values, theirs.values) if has_both else None
+    found = ratios(row.kind, pair.rounds)
+    value = statistics.median(found) if found else None
     met = "failed" if value is None else verdict(row, value)
     cells = (
         *(row.work, row.against, row.unit),
-        *(figures_text(ours.values), figures_text(theirs.values)),
-        "–" if value is None else ratio_text(row.kind, value),
+        *(spread_text(figures.known, figure_text) for figures in (pair.ours, pair.theirs)),
+        spread_text(found, partial(ratio_text, row.kind)),
         *(target_text(row.kind, row.at_least), target_text(row.kind, row.aim)),
         met,
     )
     is_short = met == "short" or (value is None and row.at_least is not None)
-    return Line(row, cells, tuple(_notes(row, ours, theirs)), value, is_short)
+    return Line(row, cells, tuple(_notes(row, pair.ours, pair.theirs)), value, is_short)
 
 
 def _notes(row: Row, ours: Figures, theirs: Figures) -> list[str]:
     """Which of the peer's settings counted, what failed, and whether the work was the same."""
     name = f"{row.work} against {row.against}"
     notes = []
-    if len(theirs.tried) > 1:
+    if theirs.best and len(theirs.tried) > 1:
         tried = ", ".join(
             f"{setting} {value:,.0f}" if isinstance(value, float) else f"{setting} failed"
             for setting, value in theirs.tried.items()
         )
-        notes.append(f"{name}: {theirs.candidate} is the peer's best (round 1: {tried})")
+        notes.append(f"{name}: {theirs.best.name} is the peer's best (round 1: {tried})")
     notes += [f"{name}: {reason}" for figures in (ours, theirs) for reason in figures.failures]
     busy = max((details.get(BUSY_CORES, 0.0) for details in ours.details + theirs.details), default=0.0)
     if busy > MOST_BUSY_CORES:

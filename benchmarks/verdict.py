@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -42,18 +42,15 @@ class Row:
     aim: float | None = None
 
 
-def ratio(kind: Kind, ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Ratio of the medians.
+def ratios(kind: Kind, rounds: Sequence[tuple[float, float]]) -> list[float]:
+    """The ratio of each round's ours and theirs.
 
     Raises:
-        ValueError: a side has no figure, or one that is not positive.
+        ValueError: a figure that is not positive.
     """
-    if not ours or not theirs:
-        raise ValueError("a ratio needs figures of both sides")
-    if min(*ours, *theirs) <= 0:
+    if any(figure <= 0 for pair in rounds for figure in pair):
         raise ValueError("a ratio needs positive figures")
-    own, other = statistics.median(ours), statistics.median(theirs)
-    return other / own if kind is Kind.DURATION else own / other
+    return [other / own if kind is Kind.DURATION else own / other for own, other in rounds]
 
 
 def meets(kind: Kind, value: float, target: float) -> bool:
@@ -75,21 +72,22 @@ def ratio_text(kind: Kind, value: float) -> str:
     return f"{value:.0%}" if kind is Kind.SHARE else f"{value:.2f}×"
 
 
+def figure_text(figure: float) -> str:
+    """`1,234`, `0.654`: three digits at least."""
+    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
+
+
+def spread_text(values: Sequence[float], text: Callable[[float], str]) -> str:
+    """`423 (411–430)`: the median and the range; the one value alone."""
+    if not values:
+        return "–"
+    median = text(statistics.median(values))
+    return f"{median} ({text(min(values))}–{text(max(values))})" if len(values) > 1 else median
+
+
 def target_text(kind: Kind, value: float | None) -> str:
     """A target as the table shows it; a size may be at most so large."""
     if value is None:
         return ""
     text = f"{value:.0%}" if kind is Kind.SHARE else f"{value:g}×"
     return f"≤ {text}" if kind is Kind.SIZE else text
-
-
-def figures_text(figures: Sequence[float]) -> str:
-    """`423 (411–430)`: the median and the range; the one figure alone."""
-    if not figures:
-        return "–"
-    median = _short(statistics.median(figures))
-    return f"{median} ({_short(min(figures))}–{_short(max(figures))})" if len(figures) > 1 else median
-
-
-def _short(figure: float) -> str:
-    return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import peers
-from benchmarks.catalogue import GROUPS, MEASUREMENTS, ROWS, Candidate, chosen_rows, needed
+from benchmarks.catalogue import GROUPS, MEASUREMENTS, ROWS, Candidate, chosen_rows, count_programs
 from benchmarks.disturbance import Process, others, parse_stat
 from benchmarks.growth import slope
 from benchmarks.machine import cpu_flags, cpu_model
@@ -24,9 +24,9 @@ from benchmarks.programs import (
     run,
     run_undisturbed,
 )
-from benchmarks.rounds import Figures, measure
+from benchmarks.rounds import Figures, Pair, measure
 from benchmarks.table import BEGIN, END, HEADER, make_line, markdown, with_result
-from benchmarks.verdict import Kind, Row, figures_text, ratio, ratio_text, target_text, verdict
+from benchmarks.verdict import Kind, Row, figure_text, ratio_text, ratios, spread_text, target_text, verdict
 from rlsweep.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -35,17 +35,15 @@ SPEED = Row("ppo", "PPO", "SB3 PPO", "env steps/s", "ppo", "ppo_sb3", Kind.SPEED
 SIZE = Row("replay", "replay", "frames", "MiB", "replay", "replay_frames", Kind.SIZE, 1.3, 1.1)
 
 
-def test_a_ratio_is_that_of_the_medians() -> None:
-    assert ratio(Kind.SPEED, [100, 900, 300], [100, 150, 90]) == 3.0
-    assert ratio(Kind.SHARE, [50.0], [100.0]) == 0.5
-    assert ratio(Kind.DURATION, [2.0, 2.0], [6.0, 8.0]) == 3.5
-    assert ratio(Kind.SIZE, [150.0], [100.0]) == 1.5
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [([], [1.0]), ([1.0], []), ([0.0], [1.0]), ([1.0], [1.0, -1.0])])
-def test_without_figures_there_is_no_ratio(ours: list[float], theirs: list[float]) -> None:
-    with pytest.raises(ValueError, match="a ratio needs"):
-        ratio(Kind.SPEED, ours, theirs)
+def test_a_ratio_is_that_of_a_rounds_two_figures() -> None:
+    assert ratios(Kind.SPEED, [(100, 50), (900, 300)]) == [2.0, 3.0]
+    assert ratios(Kind.SHARE, [(50.0, 100.0)]) == [0.5]
+    assert ratios(Kind.DURATION, [(2.0, 6.0), (2.0, 8.0)]) == [3.0, 4.0]
+    assert ratios(Kind.SIZE, [(150.0, 100.0)]) == [1.5]
+    assert ratios(Kind.SPEED, []) == []
+    for bad in ([(0.0, 1.0)], [(1.0, 1.0), (1.0, -1.0)]):
+        with pytest.raises(ValueError, match="positive figures"):
+            ratios(Kind.SPEED, bad)
 
 
 def test_verdicts() -> None:
@@ -60,21 +58,32 @@ def test_verdicts() -> None:
 
 
 def test_words_of_figures() -> None:
-    assert figures_text([411.2, 430.0, 423.0]) == "423 (411–430)"
-    assert figures_text([1234.5]) == "1,234"
-    assert figures_text([0.6543]) == "0.654"
-    assert figures_text([]) == "–"
+    assert spread_text([411.2, 430.0, 423.0], figure_text) == "423 (411–430)"
+    assert spread_text([1234.5], figure_text) == "1,234"
+    assert spread_text([0.6543], figure_text) == "0.654"
+    assert spread_text([], figure_text) == "–"
     assert (ratio_text(Kind.SHARE, 0.552), ratio_text(Kind.SPEED, 2.206)) == ("55%", "2.21×")
     assert [target_text(row.kind, row.at_least) for row in (SPEED, SIZE)] == ["2.2×", "≤ 1.3×"]
 
 
+def test_a_line_has_the_median_of_the_rounds_that_have_both() -> None:
+    pair = Pair(Figures([100.0, 900.0, 300.0, 500.0]), Figures([50.0, 300.0, 75.0, None]))
+    line = make_line(SPEED, pair)
+    cells = dict(zip(HEADER, line.cells, strict=True))
+    assert (cells["ours"], cells["theirs"]) == ("400 (100–900)", "75 (50–300)")
+    assert (cells["ratio"], line.value) == ("3.00× (2.00×–4.00×)", 3.0)
+    assert (cells["met"], line.is_short) == ("aim", False)
+
+
 def test_a_line_names_the_best_setting_and_unequal_work() -> None:
-    ours = Figures([600.0, 620.0], "rlsweep", {"rlsweep": 600.0}, [{"trained_per_env_step": 4.0}] * 2)
+    ours = Figures([600.0, 620.0], tried={"rlsweep": 600.0}, details=[{"trained_per_env_step": 4.0}] * 2)
     theirs = Figures(
-        [300.0, 310.0], "Dummy", {"Subproc": 200.0, "Dummy": 300.0}, [{"trained_per_env_step": 2.0}] * 2
+        [300.0, 310.0],
+        Candidate("Dummy", "sb3", ()),
+        {"Subproc": 200.0, "Dummy": 300.0},
+        [{"trained_per_env_step": 2.0}] * 2,
     )
-    line = make_line(SPEED, {"ppo": ours, "ppo_sb3": theirs})
-    assert dict(zip(HEADER, line.cells, strict=True))["ratio"] == "2.00×"
+    line = make_line(SPEED, Pair(ours, theirs))
     assert (line.cells[-1], line.is_short) == ("short", True)
     best, work = line.notes
     assert "Dummy is the peer's best (round 1: Subproc 200, Dummy 300)" in best
@@ -83,7 +92,7 @@ def test_a_line_names_the_best_setting_and_unequal_work() -> None:
 
 def test_a_disturbed_row_says_so() -> None:
     disturbed = Figures([600.0], details=[{"busy_cores_of_others": 0.6}])
-    line = make_line(SPEED, {"ppo": disturbed, "ppo_sb3": Figures([200.0])})
+    line = make_line(SPEED, Pair(disturbed, Figures([200.0])))
     assert line.notes == (
         "PPO against SB3 PPO: not to be trusted, other programs kept up to 0.60 cores busy meanwhile",
     )
@@ -102,14 +111,14 @@ def test_the_least_disturbed_attempt_counts(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_row_that_failed_says_why_and_is_short() -> None:
-    line = make_line(SPEED, {"ppo": Figures([600.0]), "ppo_sb3": Figures(failures=["Dummy: no peers"])})
+    line = make_line(SPEED, Pair(Figures([600.0]), Figures(failures=["Dummy: no peers"])))
     assert (line.cells[-1], line.value, line.is_short) == ("failed", None, True)
     assert line.notes == ("PPO against SB3 PPO: Dummy: no peers",)
 
 
 def test_the_readme_keeps_all_but_the_result() -> None:
     readme = f"# Benchmarks\n\n{BEGIN}\nold\n{END}\n\nThe end.\n"
-    line = make_line(SIZE, {"replay": Figures([800.0]), "replay_frames": Figures([672.0])})
+    line = make_line(SIZE, Pair(Figures([800.0]), Figures([672.0])))
     result = markdown([line], ["a machine"], "python -m benchmarks")
     changed = with_result(readme, result)
     assert changed.startswith(f"# Benchmarks\n\n{BEGIN}\n\n| work |")
@@ -134,32 +143,45 @@ def test_rounds_are_interleaved_and_keep_to_the_best_candidate() -> None:
             raise MeasurementError("no processes")
         return Outcome(float(len(asked)), {})
 
-    figures = measure(["ppo", "ppo_sb3", "replay", "replay_frames"], 2, fake, lambda _: None)
-    replay = "replay_memory our replay buffer"
+    speed, size = measure([SPEED, SIZE], 3, fake, lambda _: None)
     assert asked == [
-        *("ours rlsweep", "sb3 SubprocVecEnv × 16", "sb3 DummyVecEnv × 16", replay),
+        *(
+            "ours rlsweep",
+            "sb3 SubprocVecEnv × 16",
+            "sb3 DummyVecEnv × 16",
+            "replay_memory our replay buffer",
+        ),
+        *("sb3 DummyVecEnv × 16", "ours rlsweep"),
         *("ours rlsweep", "sb3 DummyVecEnv × 16"),
     ]
-    assert figures["ppo_sb3"].candidate == "DummyVecEnv × 16"
-    assert figures["ppo_sb3"].values == [3.0, 6.0]
-    assert figures["ppo_sb3"].tried == {"SubprocVecEnv × 16": "no processes", "DummyVecEnv × 16": 3.0}
-    assert (len(figures["replay"].values), len(figures["replay_frames"].values)) == (1, 1)
+    assert len(asked) == count_programs([SPEED, SIZE], 3)
+    assert speed.theirs.best is not None
+    assert speed.theirs.best.name == "DummyVecEnv × 16"
+    assert speed.rounds == [(1.0, 3.0), (6.0, 5.0), (7.0, 8.0)]
+    assert speed.theirs.tried == {"SubprocVecEnv × 16": "no processes", "DummyVecEnv × 16": 3.0}
+    assert len(size.rounds) == 1
 
 
 def test_what_failed_once_is_not_tried_again() -> None:
     asked: list[str] = []
 
     def fake(candidate: Candidate) -> Outcome:
-        asked.append(candidate.name)
+        asked.append(candidate.module)
+        if candidate.module == "ours" and len(asked) < 5:
+            return Outcome(1.0, {})
         raise MeasurementError("broken")
 
-    figures = measure(["ppo"], 3, fake, lambda _: None)
-    assert (asked, figures["ppo"].failures) == (["rlsweep"], ["rlsweep: broken"])
+    [pair] = measure([SPEED], 3, fake, lambda _: None)
+    assert asked == ["ours", "sb3", "sb3", "ours", "ours"]
+    assert pair.theirs.failures == ["SubprocVecEnv × 16: broken", "DummyVecEnv × 16: broken"]
+    assert (pair.ours.values, pair.ours.failures) == ([1.0, 1.0, None], ["round 3 of 3: broken"])
+    assert pair.rounds == []
 
 
 def test_every_row_has_its_measurements_and_every_measurement_its_program() -> None:
     assert len(ROWS) == 12
-    assert set(needed(ROWS)) == set(MEASUREMENTS)
+    assert {key for row in ROWS for key in (row.ours, row.theirs)} == set(MEASUREMENTS)
+    assert all(MEASUREMENTS[row.ours].is_fixed == MEASUREMENTS[row.theirs].is_fixed for row in ROWS)
     for measurement in MEASUREMENTS.values():
         assert measurement.candidates or measurement.constant
         for candidate in measurement.candidates:
