@@ -13,7 +13,10 @@ ASYNCHRONOUS = ("impala", "appo")
 """Algorithms whose env runners sample while the learner learns; `auto` gives them at least one."""
 
 MAX_AUTO_CPUS = 8
-"""More threads than this no longer speed up one trial's small network; more trials use the rest."""
+"""More cores than this no longer speed up one trial's small network; more trials use the rest."""
+
+MAX_AUTO_CPUS_WITHOUT_IMAGES = {"dqn": 2}
+"""Batches that are no images are too small to be divided; DQN samples while it learns. Others take one."""
 
 RESOURCE_STEPS = 10_000
 """Ray counts resources in so many parts of one."""
@@ -131,7 +134,7 @@ def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
     spec, algorithm = sweep.resources, sweep.algorithm
     share = max(1, min(machine.cpus // max(1, num_trials), machine.cpus_of_largest_node))
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
-    main_cpus = _cpus_for_main_process(spec, share, env_runners)
+    main_cpus = _cpus_for_main_process(sweep, share, env_runners)
     parts = _parts(sweep, main_cpus)
     resources = TrialResources(
         env_runners=parts or env_runners,
@@ -185,11 +188,15 @@ def _auto_env_runners(algorithm: Algorithm, share: int) -> int:
     return max(1, min(share, MAX_AUTO_CPUS) - 1) if algorithm in ASYNCHRONOUS else 0
 
 
-def _cpus_for_main_process(spec: ResourceSpec, share: int, env_runners: int) -> int:
+def _cpus_for_main_process(sweep: Sweep, share: int, env_runners: int) -> int:
+    spec = sweep.resources
     if spec.cpus_for_main_process != "auto":
         return spec.cpus_for_main_process
-    left = share - int(env_runners * spec.cpus_per_env_runner)
-    return 1 if spec.learners else min(max(1, left), MAX_AUTO_CPUS)
+    if spec.learners:
+        return 1
+    has_images = sweep.network.name != "mlp"
+    most = MAX_AUTO_CPUS if has_images else MAX_AUTO_CPUS_WITHOUT_IMAGES.get(sweep.algorithm, 1)
+    return min(max(1, share - int(env_runners * spec.cpus_per_env_runner)), most)
 
 
 def _parts(sweep: Sweep, cpus: int) -> int:

@@ -70,8 +70,7 @@ def fire_action(env: EnvSpec) -> int | None:
     A game needs FIRE when it is the second of at least three actions (Baselines' `FireResetEnv`); in the full
     action set it always is.
     """
-    with gymnasium.make(env.id, full_action_space=env.atari.full_action_space) as game:
-        meanings = game.unwrapped.get_action_meanings()
+    meanings = _action_meanings(env.id, env.atari.full_action_space)
     return 1 if len(meanings) >= 3 and meanings[1] == "FIRE" else None
 
 

@@ -8,6 +8,7 @@ BatchIndividualItems, NumpyToTensor, GeneralAdvantageEstimation).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from scipy.signal import lfilter
 from torch import Tensor
 
+from rlsweep.rl.cores import parts_of, side_by_side
 from rlsweep.rl.fragments import StackedFramesBuffer
 
 VALUE_PASS_ROWS = 1024
@@ -64,7 +66,7 @@ class Advantages(ConnectorV2):
 
     def __call__(self, *, rl_module: Any, batch: dict[str, Any], **kwargs: Any) -> Any:
         columns = batch[DEFAULT_MODULE_ID]
-        values = _values(rl_module[DEFAULT_MODULE_ID], columns)
+        values = _values(rl_module[DEFAULT_MODULE_ID].unwrapped(), columns)
         mask = columns[Columns.LOSS_MASK].cpu().numpy()
         advantages = generalized_advantages(
             values,
@@ -97,10 +99,13 @@ def train_observations(episodes: Sequence[SingleAgentEpisode], device: torch.dev
         positions.append(num_frames + rows[:, np.newaxis] + stack)
         frames += buffer.single_frames(buffer.lookback)
         num_frames += len(rows) + len(stack) - 1
-    index = np.concatenate(positions)
+    index = to_device(np.concatenate(positions), device)
     single = to_device(np.concatenate(frames), device)
-    stacks = single.index_select(0, to_device(index.ravel(), device))
-    return stacks.view(*index.shape, *single.shape[1:])
+    stacks = single.new_empty((*index.shape, *single.shape[1:]))
+    num_parts = parts_of(index)
+    pairs = zip(index.tensor_split(num_parts), stacks.tensor_split(num_parts), strict=True)
+    side_by_side([partial(_gather, single, part, out) for part, out in pairs])
+    return stacks
 
 
 def train_columns(episodes: Sequence[SingleAgentEpisode]) -> dict[str, np.ndarray]:
@@ -163,6 +168,11 @@ def to_device(values: np.ndarray, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _gather(frames: Tensor, index: Tensor, stacks: Tensor) -> None:
+    """Put the frames of each row of `index` (rows, stack) into `stacks` (rows, stack, *frame)."""
+    torch.index_select(frames, 0, index.flatten(), out=stacks.flatten(0, 1))
 
 
 def _values(module: Any, columns: dict[str, Tensor]) -> np.ndarray:

@@ -55,11 +55,11 @@ def side_by_side(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         wait([future for _, future in others if not future.cancel()])
 
 
-def parts_of(images: Tensor) -> int:
-    """Into how many parts a batch (B, …) is worth dividing."""
-    if images.device.type != "cpu" or _is_helper():
+def parts_of(batch: Tensor) -> int:
+    """Into how many parts a batch (B, …) of images, or what stands for them, is worth dividing."""
+    if batch.device.type != "cpu" or _is_helper():
         return 1
-    return max(1, min(_cores, len(images) // MIN_ROWS))
+    return max(1, min(_cores, len(batch) // MIN_ROWS))
 
 
 def in_parts(layers: nn.Module, compute: Callable[[Tensor], Tensor], images: Tensor, parts: int) -> Tensor:

@@ -129,8 +129,9 @@ class ReplayDQN(DQN):
         replay = self.local_replay_buffer
         before = max(replay.get_added_timesteps(), self.config.num_steps_sampled_before_learning_starts)
         self._keep(self._ahead or self._sample())
-        updates = self._ratio.updates(max(0, replay.get_added_timesteps() - before))
-        _, self._ahead = side_by_side([partial(self._learn, updates), self._sample])
+        new = max(0, replay.get_added_timesteps() - before)
+        updates = self._ratio.updates(new)
+        _, self._ahead = side_by_side([partial(self._learn, updates, new), self._sample])
         if updates:
             with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
                 self._hand_out_weights()
@@ -153,7 +154,9 @@ class ReplayDQN(DQN):
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
             self.local_replay_buffer.add(sample.episodes)
 
-    def _learn(self, updates: int) -> None:
+    def _learn(self, updates: int, new: int) -> None:
+        """The updates that `new` env steps made due, each as if it were made when it fell due: the target
+        network and schedules go by env steps."""
         if not updates:
             return
         replay, config = self.local_replay_buffer, self.config
@@ -171,7 +174,9 @@ class ReplayDQN(DQN):
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
                 results = self.learner_group.update(
                     batch=MultiAgentBatch({DEFAULT_MODULE_ID: batch}, env_steps=len(batch)),
-                    timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps},
+                    timesteps={
+                        NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps - new + new * (update + 1) // updates
+                    },
                     _no_metrics_reduce=not (is_last or has_priorities),
                 )
             if is_last or has_priorities:

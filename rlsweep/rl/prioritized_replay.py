@@ -42,16 +42,18 @@ class PrioritizedReplay(UniformReplay):
         """Give the items of the last sample new priorities.
 
         Args:
-            priorities: (n,) TD errors, or losses, in the order of the sample.
+            priorities: (n,) TD errors, or losses, in the order of the sample. One that is no finite number
+                leaves its item as it is, as the update without numbers that it belongs to leaves the weights.
         """
         if self._transitions is None or self._tree is None:
             return
         items = self.last_sampled
         priorities = np.maximum(np.abs(np.asarray(priorities, dtype=np.float64)), LEAST_PRIORITY)
-        self._largest = max(self._largest, float(priorities.max(initial=0.0)))
-        is_held = self._transitions.hold(items)
-        places = items[is_held] % self._transitions.ring.slots
-        self._tree.set(places, priorities[is_held] ** self._alpha)
+        is_known = np.isfinite(priorities)
+        self._largest = max(self._largest, float(priorities[is_known].max(initial=0.0)))
+        is_set = is_known & self._transitions.hold(items)
+        places = items[is_set] % self._transitions.ring.slots
+        self._tree.set(places, priorities[is_set] ** self._alpha)
 
     def get_state(self) -> dict[str, Any]:
         state = super().get_state()

@@ -144,16 +144,19 @@ class UniformReplay(ReplayBufferInterface):
 
     def get_metrics(self) -> Any:
         """RLlib's counts of the env steps that are stored, and that were ever added, evicted and sampled."""
-        counts = {
-            NUM_ENV_STEPS_ADDED_LIFETIME: self._num_added,
-            NUM_ENV_STEPS_EVICTED_LIFETIME: self._num_added - len(self),
-            NUM_ENV_STEPS_SAMPLED_LIFETIME: self._num_sampled,
-        }
+        counts = self._counts()
         for name, count in counts.items():
             self.metrics.log_value(name, count - self._told.get(name, 0), reduce="lifetime_sum")
         self._told = counts
         self.metrics.log_value(NUM_ENV_STEPS_STORED, len(self), reduce="max")
         return self.metrics.reduce()
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            NUM_ENV_STEPS_ADDED_LIFETIME: self._num_added,
+            NUM_ENV_STEPS_EVICTED_LIFETIME: self._num_added - len(self),
+            NUM_ENV_STEPS_SAMPLED_LIFETIME: self._num_sampled,
+        }
 
     def get_state(self) -> dict[str, Any]:
         """What is held, as named arrays. They are the buffer's own: write or copy them before it changes."""
@@ -173,6 +176,7 @@ class UniformReplay(ReplayBufferInterface):
             observations = np.stack([frames] * self._frame_stack, axis=1) if is_stacked else frames
             stored = self._stored_as(observations, actions)
             stored.load(state)
+        self._told = self._counts()  # RLlib's lifetime sums are restored too
 
     def _stored_as(self, observations: np.ndarray, actions: np.ndarray) -> Transitions:
         """The transitions; room for them is made when the first observation shows how large they are."""

@@ -68,7 +68,8 @@ class FragmentEnvRunner(ReusableEnvRunner):
             )
         if force_reset or self._needs_initial_reset:
             self._reset_all()
-        # Inside of an outer autocast context, itself off, the torso's own keeps its bf16 weights over steps.
+        # Inside of an outer autocast context, itself off, the torso's own keeps its bf16 weights over steps,
+        # as long as no other thread of the process leaves one: autocast's cache is the process's.
         with torch.autocast(self._device.type, enabled=False):
             env_steps = self._run(num_timesteps, explore, random_actions)
         return self._cut(env_steps)
@@ -145,6 +146,8 @@ class FragmentEnvRunner(ReusableEnvRunner):
             self._log_episode_metrics(episode.env_steps, episode.episode_return, episode.seconds)
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=env_steps)
         self._increase_sampled_metrics(env_steps, len(fragment.finished))
+        # RLlib says how many there were once an iteration; exploration schedules go by them in between too.
+        self.num_env_steps_sampled_lifetime += env_steps * (self.config.num_env_runners or 1)
         return fragment.episodes
 
     def _is_watched_stepwise(self) -> bool:

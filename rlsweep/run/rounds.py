@@ -16,6 +16,7 @@ from rlsweep.errors import SweepInterruptedError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.plan.plan import trial_id
+from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl import preflight
 from rlsweep.run.manifest import Continuation, known_results, new_record, objectives
 from rlsweep.run.schedulers import make_scheduler
@@ -143,7 +144,7 @@ class Rounds:
     def _tune_config(self, scheduler: TrialScheduler) -> tune.TuneConfig:
         return tune.TuneConfig(
             scheduler=scheduler,
-            reuse_actors=True,
+            reuse_actors=not leaves_threads(self._plan),
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         )
@@ -170,6 +171,17 @@ class Rounds:
 
 def _name(trial: Trial) -> str:
     return trial_id(**trial.config[TRIAL])
+
+
+def leaves_threads(plan: Plan) -> bool:
+    """Whether a trial leaves something in its process, which therefore must end with it.
+
+    With IMPALA and APPO RLlib starts threads that load batches onto the GPU. They never end, and hold what
+    they have loaded.
+    """
+    resources = plan.resources
+    learns_here = not resources.learners and resources.gpus_per_learner > 0
+    return plan.sweep.algorithm in ASYNCHRONOUS and learns_here
 
 
 def _checkpoint_config(sweep: Sweep) -> tune.CheckpointConfig:

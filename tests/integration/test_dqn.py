@@ -145,6 +145,16 @@ def test_runners_and_learners_here_or_elsewhere(
             np.testing.assert_array_equal(value, weights[name])
 
 
+def test_the_target_network_goes_by_the_env_steps_of_each_update(machine: Machine, sweep_of: Any) -> None:
+    spec = sweep_of(f"tau: 0.005, training_intensity: 8, {UNIFORM}").as_written()
+    spec["training"]["target_network_update_freq"] = 1
+    with built(Sweep.parse(spec), machine) as algorithm:
+        found = learned(algorithm.train())
+        updates = found["num_module_steps_trained_lifetime"] / 8
+        assert updates > 800
+        assert found["num_target_updates"] > 0.95 * updates, "one for each env step, as updates"
+
+
 def test_distributional_dueling_double_and_n_steps_train_together(machine: Machine, sweep_of: Any) -> None:
     """Rainbow's parts that RLlib's new API stack has."""
     settings = "num_atoms: 11, v_min: 0, v_max: 50, dueling: true, double_q: true, n_step: 3"

@@ -179,6 +179,23 @@ def test_the_same_seed_trains_the_same_policy(spec: str, env_runners: int, machi
     assert first != scores(1)
 
 
+@pytest.mark.usefixtures("machine")
+def test_ppo_learns_with_two_learners() -> None:
+    """Each has half of the batch, and both the same gradient."""
+    learners = "resources={learners: 2, gpus_per_learner: 0, env_runners: 0, envs_per_env_runner: 4}"
+    sweep = small("breakout_lr.yaml", learners, "seeds=[0]")
+    trial = trial_of(sweep, Machine.of(cpus=4, gpus=0))
+    try:
+        assert np.isfinite([trial.train()["learner/policy_loss"] for _ in range(2)]).all()
+        first, second = trial._algorithm.learner_group.foreach_learner(
+            lambda learner: learner.get_state()["rl_module"][DEFAULT_MODULE_ID]
+        )
+        for name, values in first.get().items():
+            np.testing.assert_array_equal(values, second.get()[name])
+    finally:
+        trial.cleanup()
+
+
 def test_a_damaged_checkpoint_is_not_restored(machine: Machine, tmp_path: Path) -> None:
     trial = trial_of(small("cartpole_ppo.yaml"), machine)
     try:
@@ -294,6 +311,10 @@ def test_dqn_explores_by_its_schedule(machine: Machine) -> None:
         module = trial._algorithm.get_module()
         module.epsilon_schedule.update(500)
         assert module.epsilon_schedule.get_current_value() == pytest.approx(0.55)
+        used = trial._algorithm.env_runner.module.epsilon_schedule
+        env_steps = trial.train()[rows.ENV_STEPS]
+        assert 1000 <= env_steps < 1100
+        assert used.get_current_value() < 0.15, "by the env steps of this very iteration"
     finally:
         trial.cleanup()
 

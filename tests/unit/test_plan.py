@@ -198,7 +198,7 @@ def test_resources_of_a_trial(
         ("resources.cpus_per_env_runner=4", 8, 2, 8, (1, 3.5)),
         ("resources.env_runners=0", 8, 0, 16, (8, 1)),
         ("resources.cpus_for_main_process=1", 8, 0, 16, (1, 1)),
-        ("env.id=CartPole-v1", 8, 0, 16, (8, 1)),
+        ("env.id=CartPole-v1", 8, 0, 16, (1, 1)),
     ],
 )
 def test_ppos_games_are_divided_among_the_cpus_of_the_main_process(
@@ -213,7 +213,15 @@ def test_ppos_games_are_divided_among_the_cpus_of_the_main_process(
     assert resources.reserved_cpus == pytest.approx(reserved)
     assert resources.envs == (int(override.split("=")[1]) if "envs_per" in override else 16)
     assert resources.cpus <= cpus
-    assert resources.cpus_for_main_process == (1 if "main_process" in override else cpus)
+    takes_one = "main_process" in override or "CartPole" in override
+    assert resources.cpus_for_main_process == (1 if takes_one else cpus)
+
+
+@pytest.mark.parametrize(("algorithm", "cpus"), [("ppo", 1), ("impala", 1), ("appo", 1), ("dqn", 2)])
+def test_a_trial_without_images_takes_what_it_can_use(algorithm: str, cpus: int) -> None:
+    sweep = load("cartpole_ppo.yaml", overrides=["search={}", "seeds=1"], root=ROOT).sweep.as_written()
+    other = Sweep.parse({**sweep, "algorithm": algorithm, "training": {}})
+    assert make(other, Machine.of(16, 0)).resources.cpus_for_main_process == cpus
 
 
 @pytest.mark.parametrize(

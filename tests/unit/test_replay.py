@@ -380,6 +380,18 @@ def test_priorities_of_items_that_are_gone_go_nowhere() -> None:
     assert tree.total == pytest.approx(20.0)
 
 
+def test_a_priority_that_is_no_number_is_none() -> None:
+    stream, replay = Stream(1, seed=2), PrioritizedReplay(20, alpha=1.0, seed=0)
+    while len(replay) < 20:
+        replay.add(stream.play(5))
+    replay.sample(3)
+    replay.update_priorities(np.array([np.nan, np.inf, np.nan]))
+    replay.add(stream.play(5))
+    assert replay._tree is not None
+    assert replay._tree.total == pytest.approx(20.0)
+    assert len(np.unique(replay.sample(200)["actions"])) > 15
+
+
 @pytest.mark.parametrize("kind", [UniformReplay, PrioritizedReplay])
 @pytest.mark.parametrize(("capacity", "other"), [(200, 200), (200, 50), (50, 200)])
 def test_a_state_brings_everything_back(kind: type[UniformReplay], capacity: int, other: int) -> None:
@@ -394,6 +406,7 @@ def test_a_state_brings_everything_back(kind: type[UniformReplay], capacity: int
     restored.set_state(state)
     assert len(restored) == min(capacity, other)
     assert restored.get_added_timesteps() == replay.get_added_timesteps()
+    assert restored.get_metrics()["num_env_steps_added_lifetime"].peek() == 0, "those since then"
     check(restored.sample(100, n_step=2, gamma=GAMMA), stream, 2)
     if (
         capacity == other
