@@ -1,6 +1,6 @@
 """Every algorithm learns. CartPole, because a curve on it costs minutes, not hours.
 
-Random play scores about 22. The thresholds are far from it and well below what each seed reaches.
+Random play scores about 22; 475 is Gymnasium's threshold for "solved", here as the mean of the last 100 games.
 """
 
 from __future__ import annotations
@@ -24,39 +24,35 @@ name: {algorithm}
 algorithm: {algorithm}
 env: {{id: CartPole-v1}}
 training: {training}
-network: {{name: mlp, fcnet_hiddens: [64, 64], vf_share_layers: {shared}}}
+network: {{name: mlp, fcnet_hiddens: {hiddens}, vf_share_layers: {shared}}}
 seeds: [0, 1]
 objective: {{metric: score, goal: maximize}}
 resources: {resources}
-stop: {{env_steps: {env_steps}, score: 200}}
+stop: {{env_steps: {env_steps}, score: 475}}
 """
 
+ASYNCHRONOUS = (  # RLlib's tuned example of IMPALA on CartPole
+    "{lr: 5e-4, train_batch_size_per_learner: 500, vf_loss_coeff: 0.05, grad_clip: 40.0,"
+    " grad_clip_by: global_norm, entropy_coeff: 0.0}"
+)
 CASES = {
     "ppo": (
         "{lr: 1e-3, train_batch_size_per_learner: 2048, minibatch_size: 128, num_epochs: 6,"
         " vf_loss_coeff: 0.01, vf_clip_param: 1e4, use_kl_loss: false, entropy_coeff: 0.0}",
+        "[64, 64]",
         "{envs_per_env_runner: 8}",
-        150_000,
+        200_000,
     ),
-    "appo": (
-        "{lr: 1e-3, train_batch_size_per_learner: 500, vf_loss_coeff: 0.05, grad_clip: 20.0,"
-        " entropy_coeff: 0.0}",
-        "{envs_per_env_runner: 5}",
+    "appo": (ASYNCHRONOUS, "[64, 64]", "{envs_per_env_runner: 5}", 2_000_000),
+    "impala": (ASYNCHRONOUS, "[64, 64]", "{envs_per_env_runner: 5}", 2_000_000),
+    "dqn": (  # CleanRL's dqn.py: a batch of 128 every 10 env steps
+        "{lr: 2.5e-4, train_batch_size_per_learner: 128, training_intensity: 12.8, double_q: false,"
+        " dueling: false, target_network_update_freq: 500, num_steps_sampled_before_learning_starts: 5000,"
+        " epsilon: [[0, 1.0], [100000, 0.02]],"
+        " replay_buffer_config: {type: EpisodeReplayBuffer, capacity: 20000}}",
+        "[120, 84]",
+        "{envs_per_env_runner: 8}",
         400_000,
-    ),
-    "impala": (
-        "{lr: 1e-3, train_batch_size_per_learner: 500, vf_loss_coeff: 0.05, grad_clip: 20.0,"
-        " entropy_coeff: 0.0}",
-        "{envs_per_env_runner: 5}",
-        400_000,
-    ),
-    "dqn": (
-        "{lr: 5e-4, train_batch_size_per_learner: 32, training_intensity: 32, double_q: true, dueling: true,"
-        " target_network_update_freq: 500, num_steps_sampled_before_learning_starts: 1000,"
-        " epsilon: [[0, 1.0], [10000, 0.02]], replay_buffer_config: {type: EpisodeReplayBuffer,"
-        " capacity: 50000}}",
-        "{envs_per_env_runner: 1}",
-        60_000,
     ),
 }
 
@@ -64,12 +60,13 @@ CASES = {
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("algorithm", sorted(CASES))
 def test_an_algorithm_learns_to_balance_the_pole(algorithm: str, tmp_path: Path) -> None:
-    training, resources, env_steps = CASES[algorithm]
+    training, hiddens, resources, env_steps = CASES[algorithm]
     spec = tmp_path / "spec.yaml"
     spec.write_text(
         SPEC.format(
             algorithm=algorithm,
             training=training,
+            hiddens=hiddens,
             resources=resources,
             env_steps=env_steps,
             shared=str(algorithm == "dqn").lower(),
@@ -80,4 +77,4 @@ def test_an_algorithm_learns_to_balance_the_pole(algorithm: str, tmp_path: Path)
     (found,) = compare(read_run(Storage(tmp_path).run(algorithm)))
     assert len(found.trials) == 2
     for trial in found.trials:
-        assert trial.best >= 150, f"seed {trial.seed} reached {trial.best} in {trial.env_steps} env steps"
+        assert trial.best >= 475, f"seed {trial.seed} reached {trial.best} in {trial.env_steps} env steps"
