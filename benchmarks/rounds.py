@@ -65,11 +65,13 @@ def measure(rows: Sequence[Row], repeats: int, run: Runner, say: Listener) -> li
         say: is told of each figure.
 
     Returns:
-        Of each row. A side that failed in the first round is not tried again.
+        Of each row. One of which a side failed in the first round is not measured again.
     """
     pairs = [Pair() for _ in rows]
     for number in range(repeats):
         for row, pair in zip(rows, pairs, strict=True):
+            if number and not pair.rounds:
+                continue
             sides = [(row.ours, pair.ours), (row.theirs, pair.theirs)]
             for key, figures in sides if number % 2 == 0 else reversed(sides):
                 measurement = MEASUREMENTS[key]

@@ -129,9 +129,9 @@ class ReplayDQN(DQN):
         replay = self.local_replay_buffer
         before = max(replay.get_added_timesteps(), self.config.num_steps_sampled_before_learning_starts)
         self._keep(self._ahead or self._sample())
-        new = max(0, replay.get_added_timesteps() - before)
-        updates = self._ratio.updates(new)
-        _, self._ahead = side_by_side([partial(self._learn, updates, new), self._sample])
+        new_env_steps = max(0, replay.get_added_timesteps() - before)
+        updates = self._ratio.updates(new_env_steps)
+        _, self._ahead = side_by_side([partial(self._learn, updates, new_env_steps), self._sample])
         if updates:
             with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
                 self._hand_out_weights()
@@ -154,14 +154,14 @@ class ReplayDQN(DQN):
         with self.metrics.log_time((TIMERS, REPLAY_BUFFER_ADD_DATA_TIMER)):
             self.local_replay_buffer.add(sample.episodes)
 
-    def _learn(self, updates: int, new: int) -> None:
-        """The updates that `new` env steps made due, each as if it were made when it fell due: the target
-        network and schedules go by env steps."""
+    def _learn(self, updates: int, new_env_steps: int) -> None:
+        """The updates that new env steps made due, each as of the env step at which it fell due: the target
+        network and the schedules go by these."""
         if not updates:
             return
         replay, config = self.local_replay_buffer, self.config
         has_priorities = isinstance(replay, PrioritizedReplay)
-        env_steps = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
+        sampled = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
         for update in range(updates):
             with self.metrics.log_time((TIMERS, REPLAY_BUFFER_SAMPLE_TIMER)):
                 batch = replay.sample(
@@ -171,12 +171,11 @@ class ReplayDQN(DQN):
                     beta=config.replay_buffer_config.get("beta", 0.0),
                 )
             is_last = update == updates - 1
+            env_steps = sampled - new_env_steps + new_env_steps * (update + 1) // updates
             with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
                 results = self.learner_group.update(
                     batch=MultiAgentBatch({DEFAULT_MODULE_ID: batch}, env_steps=len(batch)),
-                    timesteps={
-                        NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps - new + new * (update + 1) // updates
-                    },
+                    timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps},
                     _no_metrics_reduce=not (is_last or has_priorities),
                 )
             if is_last or has_priorities:

@@ -16,13 +16,13 @@ from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.algorithms.impala.torch.impala_torch_learner import IMPALATorchLearner
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.learner.learner import DEFAULT_OPTIMIZER
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from rlsweep.spec.schedules import Points, scheduled_value
+from rlsweep.store.rows import GLOBAL_NORM
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +31,6 @@ SCHEDULES = "rlsweep_schedules"
 
 CURRENT = "curr_"
 """Prefix of the metrics that hold a coefficient's value of the last update, as RLlib's own `curr_…`."""
-
-GLOBAL_NORM = f"gradients_{DEFAULT_OPTIMIZER}_global_norm"
-"""RLlib's name of the gradient's norm before it is clipped."""
 
 Gradients = dict[Any, torch.Tensor]
 """RLlib's reference of a parameter -> its gradient."""

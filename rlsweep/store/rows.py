@@ -67,12 +67,15 @@ TIMERS_PREFIX = "timers/"
 SCORE_WINDOW = 100
 """Games in `score`, as in Mnih et al. 2013 (average per 100 episodes) and OpenAI Baselines."""
 
+GLOBAL_NORM = "gradients_default_optimizer_global_norm"
+"""RLlib's name of the gradient's norm before it is clipped."""
+
 _ACTOR_CRITIC_METRICS = {
     "policy_loss": "policy_loss",
     "vf_loss": "vf_loss",
     "entropy": "entropy",
     "total_loss": "total_loss",
-    "gradient_norm": "gradients_default_optimizer_global_norm",
+    "gradient_norm": GLOBAL_NORM,
     "lr": "default_optimizer_learning_rate",
     "entropy_coeff": "curr_entropy_coeff",
 }
@@ -90,7 +93,7 @@ LEARNER_METRICS: dict[str, dict[str, str]] = {
         "qf_loss": "qf_loss",
         "qf_mean": "qf_mean",
         "td_error_mean": "td_error_mean",
-        "gradient_norm": "gradients_default_optimizer_global_norm",
+        "gradient_norm": GLOBAL_NORM,
         "lr": "default_optimizer_learning_rate",
     },
 }

@@ -33,8 +33,9 @@ from rlsweep.rl.batches import (
     train_columns,
     train_observations,
 )
-from rlsweep.rl.learners import GLOBAL_NORM, LEARNERS, minibatches
+from rlsweep.rl.learners import LEARNERS, minibatches
 from rlsweep.spec import Sweep
+from rlsweep.store.rows import GLOBAL_NORM
 
 STOCK: dict[str, type[TorchLearner]] = {
     "ppo": PPOTorchLearner,
