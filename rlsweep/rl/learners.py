@@ -6,6 +6,7 @@ taken over. The losses are RLlib's own.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -99,13 +100,14 @@ class FiniteUpdates(TorchLearner):
     ) -> Gradients:
         gradients = [gradient for gradient in module_gradients_dict.values() if gradient is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        self._is_finite &= bool(torch.isfinite(norm))
+        self._is_finite &= math.isfinite(norm)
         if config.grad_clip is None or config.grad_clip_by != "global_norm":
             return super().postprocess_gradients_for_module(  # type: ignore[no-any-return]
                 module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
             )
-        parameters = self.get_parameters(self.module[module_id])
-        torch.nn.utils.clip_grads_with_norm_(parameters, config.grad_clip, norm)
+        if norm > config.grad_clip:
+            # torch's reference of a parameter is the parameter; to list a module's takes longer than to clip
+            torch.nn.utils.clip_grads_with_norm_(module_gradients_dict, config.grad_clip, norm)
         self.metrics.log_value((module_id, GLOBAL_NORM), norm, window=1)
         return module_gradients_dict
 
