@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,23 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from analysis.comparison import is_valid
 from analysis.history import RunHistory
-from rlsweep.store.rows import ENV_STEPS
+from rlsweep.store.rows import ENV_STEPS, PHASE
 
 GRID_POINTS = 400
 MAX_CURVES = 10
 """More curves in one figure cannot be told apart; the best ones are drawn."""
+
+CURVES_INCHES = 4.5
+BAND_INCHES = 0.25
+"""Heights of the curves, and of one trial's band of phases."""
+
+_COLOURS = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,13 @@ class LearningCurve:
         env_steps: (points,), common to all seeds, up to where the longest of them reaches.
         seeds: (seeds, points), the value that each seed had at that number of env steps; NaN before its
             first valid row and after its last one.
+        phases: (seeds, points), index of the curriculum's phase that each seed was in; no rows without one.
     """
 
     config_id: str
     env_steps: np.ndarray
     seeds: np.ndarray
+    phases: np.ndarray
 
     @property
     def mean(self) -> np.ndarray:
@@ -45,44 +56,102 @@ class LearningCurve:
 
 def learning_curves(run: RunHistory) -> list[LearningCurve]:
     """The curves of all configurations that have a valid value, over the seeds that they are judged by."""
-    groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    groups: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    key = run.objective.on_the_way.key
     for trial in run.judged_trials():
         rows = trial.rows
-        key = run.objective.on_the_way.key
-        if key not in rows:
-            continue
-        values, shown = rows[key].to_numpy(float), is_valid(rows, key)
-        if shown.any():
-            steps = rows[ENV_STEPS].to_numpy(float)
-            groups[trial.record.config_id].append((steps[shown], values[shown]))
-    return [_curve(config_id, seeds) for config_id, seeds in groups.items()]
+        if key in rows and (shown := is_valid(rows, key)).any():
+            groups[trial.record.config_id].append(rows[shown])
+    return [_curve(config_id, key, tables) for config_id, tables in groups.items()]
 
 
-def draw_learning_curves(curves: list[LearningCurve], metric: str, title: str, path: Path) -> None:
-    """Write a PNG: env steps on the x-axis, a line for each configuration's mean, a thin one per seed."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=150, layout="constrained")
-    colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
-    for colour, curve in zip(colours, curves[:MAX_CURVES], strict=False):
+def draw_learning_curves(
+    curves: list[LearningCurve], metric: str, title: str, path: Path, phase_names: Sequence[str] = ()
+) -> None:
+    """Write a PNG: env steps on the x-axis, a line for each configuration's mean, a thin one per seed.
+
+    With a curriculum, bands below the curves show which phase each trial was in.
+
+    Args:
+        curves: the best first.
+        metric: on the y-axis.
+        title: above.
+        path: of the PNG.
+        phase_names: of the curriculum; empty without one.
+    """
+    shown = curves[:MAX_CURVES]
+    num_bands = sum(len(curve.phases) for curve in shown) if phase_names else 0
+    heights = [CURVES_INCHES, *([BAND_INCHES * num_bands] if num_bands else [])]
+    figure, panels = plt.subplots(
+        len(heights),
+        figsize=(8, sum(heights)),
+        height_ratios=heights,
+        dpi=150,
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+    )
+    axes, lowest = panels[0, 0], panels[-1, 0]
+    for colour, curve in zip(_COLOURS, shown, strict=False):
         count = len(curve.seeds)
         if count > 1:
             axes.plot(curve.env_steps, curve.seeds.T, color=colour, linewidth=0.7, alpha=0.4)
         label = f"{curve.config_id} ({count} seed{'s' if count > 1 else ''})"
         axes.plot(curve.env_steps, curve.mean, color=colour, linewidth=1.8, label=label)
     axes.set_title(title, loc="left")
-    axes.set_xlabel("env steps")
     axes.set_ylabel(f"{metric} (mean of the last 100 whole games)" if metric == "score" else metric)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if curves:
         axes.legend(frameon=False, fontsize=8)
+    if num_bands:
+        _draw_phases(lowest, shown, phase_names)
+    lowest.set_xlabel("env steps")
+    lowest.xaxis.set_major_formatter(EngFormatter(sep=""))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
 
 
-def _curve(config_id: str, seeds: list[tuple[np.ndarray, np.ndarray]]) -> LearningCurve:
-    grid = np.linspace(min(steps[0] for steps, _ in seeds), max(steps[-1] for steps, _ in seeds), GRID_POINTS)
-    values = np.stack([np.interp(grid, steps, values, left=np.nan, right=np.nan) for steps, values in seeds])
-    return LearningCurve(config_id, grid, values)
+def _draw_phases(axes: Axes, curves: list[LearningCurve], names: Sequence[str]) -> None:
+    """Bands, one for each trial in its configuration's colour: the later the phase, the darker."""
+    bands = [
+        (colour, curve, phases)
+        for colour, curve in zip(_COLOURS, curves, strict=False)
+        for phases in curve.phases
+    ]
+    for row, (colour, curve, phases) in enumerate(bands):
+        for index, name in enumerate(names):
+            is_in = phases == index
+            extent = (row + 0.1, row + 0.9)
+            alpha = (index + 1) / len(names)
+            axes.fill_between(curve.env_steps, *extent, where=is_in, color=colour, alpha=alpha, linewidth=0)
+            if is_in.any():
+                start = curve.env_steps[is_in][0]
+                axes.text(start, row + 0.55, f" {name}", fontsize=7, va="center", clip_on=True)
+    axes.set_ylim(len(bands), 0)
+    axes.set_yticks([])
+    axes.set_ylabel("phase")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _curve(config_id: str, key: str, tables: list[pd.DataFrame]) -> LearningCurve:
+    steps = [table[ENV_STEPS].to_numpy(float) for table in tables]
+    grid = np.linspace(min(one[0] for one in steps), max(one[-1] for one in steps), GRID_POINTS)
+    values = [
+        np.interp(grid, one, table[key].to_numpy(float), left=np.nan, right=np.nan)
+        for one, table in zip(steps, tables, strict=True)
+    ]
+    phases = [
+        _last_known(grid, one, table[PHASE].to_numpy(float))
+        for one, table in zip(steps, tables, strict=True)
+        if PHASE in table
+    ]
+    return LearningCurve(config_id, grid, np.stack(values), np.array(phases).reshape(-1, GRID_POINTS))
+
+
+def _last_known(grid: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The value of the row that a number of env steps lies in; NaN after the last one."""
+    rows = np.searchsorted(steps, grid)
+    return np.where(rows < len(steps), values[np.minimum(rows, len(steps) - 1)], np.nan)

@@ -12,7 +12,7 @@ import pandas as pd
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import CONFIRM, Manifest, Objective, TrialRecord
-from rlsweep.store.rows import ENV_STEPS
+from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
 
 
 @dataclass(frozen=True)
@@ -116,5 +116,9 @@ def _parse(line: str) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:
         return None
-    is_row = isinstance(row, dict) and all(isinstance(value, (int, float)) for value in row.values())
+    is_row = isinstance(row, dict) and all(_is_value(key, value) for key, value in row.items())
     return row if is_row and isinstance(row.get(ENV_STEPS), int) else None
+
+
+def _is_value(key: str, value: Any) -> bool:
+    return isinstance(value, str if key == PHASE_NAME else (int, float))

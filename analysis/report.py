@@ -30,7 +30,14 @@ def write_report(layout: RunLayout) -> Path:
     order = [configuration.config_id for configuration in ranked]
     curves = sorted(learning_curves(run), key=lambda curve: order.index(curve.config_id))
     layout.report.mkdir(parents=True, exist_ok=True)
-    draw_learning_curves(curves, run.objective.on_the_way.key, run.manifest.name, layout.report / FIGURE)
+    curriculum = run.manifest.spec.get("curriculum") or {}
+    draw_learning_curves(
+        curves,
+        run.objective.on_the_way.key,
+        run.manifest.name,
+        layout.report / FIGURE,
+        [phase["name"] for phase in curriculum.get("phases", [])],
+    )
     target = layout.report / REPORT
     target.write_text(_markdown(run, ranked, len(curves)), "utf-8")
     return target

@@ -25,7 +25,7 @@ from requests.exceptions import RequestException
 
 from callbacks.driver.history import ending, history_row
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, INTERRUPTED, STOPPED, TRIAL
-from rlsweep.store.rows import ENV_STEPS, ITERATION, TIMESTAMP
+from rlsweep.store.rows import ENV_STEPS, ITERATION, PHASE_NAME, TIMESTAMP
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,9 @@ _CLIENT_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST
 """MLflow's own (7 retries, 120 s) would hold the driver for minutes; the environment can say otherwise."""
 
 STATUS_TAG = "rlsweep.status"
+PHASE_TAG = "rlsweep.phase"
+"""Tag of a child run: the phase of the curriculum that it is in."""
+
 SPEC_ARTIFACT = "spec.yaml"
 
 _NOT_METRICS = {ITERATION, TIMESTAMP, ENV_STEPS}
@@ -94,6 +97,8 @@ class _Run:
 
     run_id: str
     pending: list[Metric] = field(default_factory=list)
+    phase: str = ""
+    tags: list[RunTag] = field(default_factory=list)
 
 
 class MLflowTracker(Callback):
@@ -150,6 +155,9 @@ class MLflowTracker(Callback):
         run = self._runs.get(str(trial))
         if run is not None:
             run.pending += metrics_of(history_row(result))
+            phase = result.get(PHASE_NAME, "")
+            if phase != run.phase:
+                run.phase, run.tags = phase, [RunTag(PHASE_TAG, phase)]
         if time.monotonic() >= self._next_flush:
             self._flush()
 
@@ -219,8 +227,9 @@ class MLflowTracker(Callback):
         try:
             while run.pending:
                 batch = run.pending[:MAX_METRICS_PER_BATCH]
-                self._client.log_batch(run.run_id, metrics=batch)
+                self._client.log_batch(run.run_id, metrics=batch, tags=run.tags)
                 del run.pending[: len(batch)]
+                run.tags = []
         except _UNREACHABLE as error:
             self._warn(error)
 

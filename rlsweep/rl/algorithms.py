@@ -19,9 +19,11 @@ from rlsweep.plan import TrialResources
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.batches import Advantages, EpisodesToBatch
+from rlsweep.rl.coefficients import SCHEDULES
 from rlsweep.rl.environments import make_environment
-from rlsweep.rl.learners import LEARNERS, SCHEDULES
+from rlsweep.rl.learners import LEARNERS
 from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
+from rlsweep.rl.phases import ENV, PHASE, tell_environment
 from rlsweep.rl.registry import CONFIG_CLASSES
 from rlsweep.rl.reuse import NUM_THREADS, ReusableEnvRunner
 from rlsweep.rl.sampling import FragmentEnvRunner
@@ -62,7 +64,7 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     main_cpus, runner_cpus = resources.reserved_cpus
     env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
     config = CONFIG_CLASSES[sweep.algorithm](algo_class=ALGORITHM_CLASSES[sweep.algorithm])
-    config.environment(ENV_NAME, env_config={"env": sweep.env, NUM_THREADS: max(1, int(env_threads))})
+    config.environment(ENV_NAME, env_config={ENV: sweep.env, NUM_THREADS: max(1, int(env_threads))})
     config.env_runners(
         num_env_runners=resources.env_runners,
         num_envs_per_env_runner=resources.envs_per_env_runner,
@@ -178,5 +180,8 @@ def _learner_frame_stacking(num_frames: int, *_spaces: Any) -> FrameStacking:
 
 
 def _create_env(context: dict[str, Any]) -> VectorEnv:
-    env: EnvSpec = context["env"]
-    return make_environment(env, context["num_envs"], num_threads=context[NUM_THREADS])
+    env: EnvSpec = context[ENV]
+    games = make_environment(env, context["num_envs"], num_threads=context[NUM_THREADS])
+    if PHASE in context:
+        tell_environment(games, context[PHASE])
+    return games

@@ -20,6 +20,7 @@ from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 from rlsweep.errors import PreflightError
 from rlsweep.rl.emulators import Emulators
 from rlsweep.rl.games import GameRecorder
+from rlsweep.rl.rewards import ClipRewards
 from rlsweep.spec.env import EnvSpec
 
 NOOP = 0
@@ -123,14 +124,6 @@ class LifeLossEpisodes(VectorWrapper):
         self._lost_life = (lives < self._lives) & (lives > 0) & ~terminations & ~truncations & ~opening
         self._lives = lives
         return observations, rewards, terminations | self._lost_life, truncations, infos
-
-
-class ClipRewards(VectorWrapper):
-    """The learner sees -1, 0 or 1 (Mnih et al. 2015, Methods); the recorder below sees the reward."""
-
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        observations, rewards, terminations, truncations, infos = self.env.step(actions)
-        return observations, np.sign(rewards).astype(np.float32), terminations, truncations, infos
 
 
 class SingleFrames(VectorWrapper):

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from rlsweep.errors import PreflightError
 from rlsweep.rl.atari import StackedFrames, make_atari
 from rlsweep.rl.games import GameRecorder
+from rlsweep.rl.rewards import RewardTerms
 from rlsweep.spec.env import EnvSpec
 
 
@@ -27,19 +28,17 @@ def make_environment(env: EnvSpec, num_envs: int, *, num_threads: int = 1, rende
         PreflightError: Gymnasium cannot make it, or its spaces are none that the networks take.
     """
     try:
-        if env.is_atari:
-            return make_atari(env, num_envs, num_threads=num_threads, render=render)
-        copies = SyncVectorEnv(
-            [lambda: _make_copy(env, render) for _ in range(num_envs)],
-            autoreset_mode=AutoresetMode.NEXT_STEP,
+        games = (
+            make_atari(env, num_envs, num_threads=num_threads, render=render)
+            if env.is_atari
+            else _make_copies(env, num_envs, render)
         )
     except PreflightError:
         raise
     except Exception as error:  # an environment is anybody's code
         message = f"the environment {env.id} cannot be made: {type(error).__name__}: {error}"
         raise PreflightError(message, key="env") from error
-    _check_spaces(env, copies)
-    return GameRecorder(copies)
+    return RewardTerms(games, env.reward) if env.reward is not None else games
 
 
 def make_playing_environment(
@@ -66,6 +65,15 @@ def game_recorder(env: VectorEnv) -> GameRecorder:
             return layer
         layer = getattr(layer, "env", None)
     raise LookupError(f"{env} holds no GameRecorder")
+
+
+def _make_copies(env: EnvSpec, num_envs: int, render: bool) -> VectorEnv:
+    copies = SyncVectorEnv(
+        [lambda: _make_copy(env, render) for _ in range(num_envs)],
+        autoreset_mode=AutoresetMode.NEXT_STEP,
+    )
+    _check_spaces(env, copies)
+    return GameRecorder(copies)
 
 
 def _make_copy(env: EnvSpec, render: bool) -> gymnasium.Env[Any, Any]:

@@ -22,12 +22,14 @@ class Game:
         env_steps: env steps that it took, steps that a wrapper played included.
         env_index: which sub-environment it was played in.
         truncated: cut by a limit (frames, time) instead of lost or won.
+        phase_entry: the recorder's when the game began.
     """
 
     score: float
     env_steps: int
     env_index: int
     truncated: bool
+    phase_entry: int = 0
 
 
 class GameRecorder(VectorWrapper):
@@ -35,13 +37,20 @@ class GameRecorder(VectorWrapper):
 
     Finished games are kept until `pop_games` takes them. Partial resets (`options={"reset_mask": …}`)
     start the masked games anew.
+
+    Attributes:
+        phase_entry: games that begin from now on are noted as of this phase of a curriculum: how many phases
+            the trial had entered before, so that one which is entered again has games of its own.
     """
+
+    phase_entry = 0
 
     def __init__(self, env: VectorEnv) -> None:
         super().__init__(env)
         self._scores = np.zeros(self.num_envs, dtype=np.float64)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
         self._is_over = np.zeros(self.num_envs, dtype=bool)
+        self._phase_entries = np.zeros(self.num_envs, dtype=np.int64)
         self._games: list[Game] = []
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -65,6 +74,7 @@ class GameRecorder(VectorWrapper):
                     env_steps=int(self._lengths[index]),
                     env_index=int(index),
                     truncated=bool(truncations[index] and not terminations[index]),
+                    phase_entry=int(self._phase_entries[index]),
                 )
             )
         return observations, rewards, terminations, truncations, infos
@@ -78,3 +88,4 @@ class GameRecorder(VectorWrapper):
         self._scores[mask] = 0.0
         self._lengths[mask] = 0
         self._is_over[mask] = False
+        self._phase_entries[mask] = self.phase_entry

@@ -9,7 +9,7 @@ from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.rl.algorithms import build_config
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.networks import make_torso
-from rlsweep.spec import EnvSpec, NetworkSpec
+from rlsweep.spec import EnvSpec, NetworkSpec, Sweep
 
 
 def check(plan: Plan, most: int | None = None) -> None:
@@ -22,18 +22,16 @@ def check(plan: Plan, most: int | None = None) -> None:
     Raises:
         PreflightError: the first thing that cannot be built.
     """
-    tried: set[tuple[str, str, str]] = set()
+    tried: set[tuple[str, ...]] = set()
     for index, trial in enumerate(plan.trials or [plan.example]):
         if most is None or index < most:
             build_config(trial.sweep, trial.seed, trial.resources)
-        kind = (
-            trial.sweep.env.model_dump_json(),
-            trial.sweep.network.model_dump_json(),
-            trial.sweep.algorithm,
-        )
+        sections = (trial.sweep.env, trial.sweep.network, trial.sweep.curriculum)
+        kind = (trial.sweep.algorithm, *(one.model_dump_json() if one else "" for one in sections))
         if kind not in tried:
             tried.add(kind)
             _check_network(trial.sweep.env, trial.sweep.network, trial.sweep.algorithm)
+            _check_phases(trial.sweep)
 
 
 def check_trial(trial: PlannedTrial) -> None:
@@ -44,6 +42,7 @@ def check_trial(trial: PlannedTrial) -> None:
     """
     build_config(trial.sweep, trial.seed, trial.resources)
     _check_network(trial.sweep.env, trial.sweep.network, trial.sweep.algorithm)
+    _check_phases(trial.sweep)
 
 
 def _check_network(env: EnvSpec, network: NetworkSpec, algorithm: str) -> None:
@@ -55,5 +54,30 @@ def _check_network(env: EnvSpec, network: NetworkSpec, algorithm: str) -> None:
         make_torso(network, environment.single_observation_space.shape or ())
     except ValueError as error:
         raise PreflightError(str(error), key="network") from None
+    finally:
+        environment.close()
+
+
+def _check_phases(sweep: Sweep) -> None:
+    """Every phase of a curriculum has the spaces of the spec's own environment."""
+    for index, phase in enumerate(sweep.curriculum.phases if sweep.curriculum else ()):
+        try:
+            _check_same_spaces(sweep.env, sweep.env_in_phase(index))
+        except PreflightError as error:
+            key = f"curriculum.phases.{index}.env"
+            raise PreflightError(f"phase {phase.name!r}: {error}", key=key) from None
+
+
+def _check_same_spaces(base: EnvSpec, env: EnvSpec) -> None:
+    for name, own, found in zip(("observations", "actions"), _spaces(base), _spaces(env), strict=True):
+        if own != found:
+            hint = "; full_action_space: true gives all ALE games the same" if env.is_atari else ""
+            raise PreflightError(f"its {name} are {found}, those of env are {own}{hint}")
+
+
+def _spaces(env: EnvSpec) -> tuple[gymnasium.Space, gymnasium.Space]:
+    environment = make_playing_environment(env, 1)
+    try:
+        return environment.single_observation_space, environment.single_action_space
     finally:
         environment.close()

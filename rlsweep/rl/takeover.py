@@ -22,7 +22,9 @@ from ray.rllib.core.learner.learner import Learner
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 from ray.rllib.utils import force_list
 
+from rlsweep.rl.coefficients import put_in_force
 from rlsweep.rl.dqn import ReplayDQN
+from rlsweep.rl.phases import Phase, enter_phase
 from rlsweep.rl.reuse import SPACES, TAKEOVER_SECONDS, EnvRunners, Spaces, become, runner_shape
 
 
@@ -45,6 +47,7 @@ class ReusingAlgorithm(Algorithm):
     callbacks: list[RLlibCallback]
     _env_runners: EnvRunners | None
     _asked: AlgorithmConfig
+    _phase: Phase | None = None
 
     def __init__(
         self, config: AlgorithmConfig, *, env_runners: EnvRunners | None = None, **kwargs: Any
@@ -80,6 +83,19 @@ class ReusingAlgorithm(Algorithm):
             self.config = _without_actors(self.config, spaces)
         super().setup(config)
 
+    def enter_phase(self, phase: Phase, env_steps: int) -> None:
+        """Sample and learn in a phase of a curriculum from now on; env runners that restart do so too.
+
+        Args:
+            phase: without a curriculum, the settings of the config.
+            env_steps: of the trial, where schedules stand.
+        """
+        self._phase = phase
+        self.env_runner_group.foreach_env_runner(functools.partial(enter_phase, phase=phase))
+        self.learner_group.foreach_learner(
+            functools.partial(put_in_force, values=phase.training, env_steps=env_steps)
+        )
+
     def complete_takeover(self) -> None:
         """Join what was built with the env runners that were taken over; all is then as RLlib builds it."""
         if self._env_runners is None:
@@ -107,7 +123,14 @@ class ReusingAlgorithm(Algorithm):
                 remote_worker_ids=lost,
                 timeout_seconds=self.config.env_runner_health_probe_timeout_s,
             )
-        return list(super().restore_env_runners(env_runner_group))
+        restored = list(super().restore_env_runners(env_runner_group))
+        if restored and self._phase is not None:
+            env_runner_group.foreach_env_runner(
+                functools.partial(enter_phase, phase=self._phase),
+                local_env_runner=False,
+                remote_worker_ids=restored,
+            )
+        return restored
 
     @property
     def _changes(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_SCORES
+from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_PHASE_ENTRIES, GAME_SCORES
+from rlsweep.run.curriculum import PhaseProgress, phase_row
 from rlsweep.spec import ObjectiveSpec, Sweep
 from rlsweep.spec.human_scores import human_normalized
 from rlsweep.store import rows
@@ -22,6 +23,7 @@ class Progress:
 
     Attributes:
         env_steps: agent decisions.
+        frames: emulator frames; their number in an env step may differ from phase to phase.
         seconds: training seconds.
         wall_seconds: the same with evaluations.
         iterations: rows.
@@ -32,9 +34,11 @@ class Progress:
         reached: keys of `env_steps_to/…` and `seconds_to/…` whose score was reached, and their values.
         window_scores, window_env_steps: of the last SCORE_WINDOW games, oldest first.
         evaluation: the last evaluation's row keys and values.
+        phase: where it stands in the curriculum; the first phase without one.
     """
 
     env_steps: int = 0
+    frames: int = 0
     seconds: float = 0.0
     wall_seconds: float = 0.0
     iterations: int = 0
@@ -47,6 +51,7 @@ class Progress:
     window_scores: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     window_env_steps: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     evaluation: dict[str, float] = field(default_factory=lambda: evaluation_row([]))
+    phase: PhaseProgress = field(default_factory=PhaseProgress)
 
     def add_games(self, scores: Iterable[float], env_steps: Iterable[float]) -> None:
         """Note games that ended, in the order of their ends."""
@@ -64,8 +69,9 @@ class Progress:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
         """The inverse of `to_json`."""
-        windows = ("window_scores", "window_env_steps")
-        progress = cls(**{name: value for name, value in data.items() if name not in windows})
+        others = ("window_scores", "window_env_steps", "phase")
+        progress = cls(**{name: value for name, value in data.items() if name not in others})
+        progress.phase = PhaseProgress(**data["phase"])
         progress.window_scores.extend(data["window_scores"])
         progress.window_env_steps.extend(data["window_env_steps"])
         return progress
@@ -76,19 +82,28 @@ class Progress:
         return _statistic(np.mean, np.array(self.window_scores))
 
 
-def update(progress: Progress, result: Mapping[str, Any], seconds: float, parallel_games: int) -> None:
+def update(
+    progress: Progress, sweep: Sweep, result: Mapping[str, Any], seconds: float, parallel_games: int
+) -> None:
     """Take an RLlib result into `progress`.
 
     Args:
         progress: of the rows before.
+        sweep: of the trial.
         result: RLlib's of this iteration.
         seconds: that the iteration took.
         parallel_games: environments stepped together; so many games make a score valid.
     """
     runners = result.get("env_runners", {})
     before = progress.env_steps
-    progress.add_games(_items(runners.get(GAME_SCORES)), _items(runners.get(GAME_ENV_STEPS)))
+    scores = _items(runners.get(GAME_SCORES))
+    progress.add_games(scores, _items(runners.get(GAME_ENV_STEPS)))
+    if sweep.curriculum is not None:
+        entries = _items(runners.get(GAME_PHASE_ENTRIES))
+        progress.phase.add_games(scores, entries, sweep.curriculum.window)
     progress.env_steps = int(runners.get("num_env_steps_sampled_lifetime", before))
+    frames_per_env_step = sweep.env_in_phase(progress.phase.index).frames_per_env_step
+    progress.frames += (progress.env_steps - before) * frames_per_env_step
     progress.seconds += seconds
     progress.wall_seconds += seconds
     progress.iterations += 1
@@ -127,7 +142,7 @@ def result_row(
     parallel_games: int,
     new_env_steps: int,
     seconds: float,
-) -> dict[str, float | int | bool]:
+) -> dict[str, float | int | bool | str]:
     """The row of one iteration (its keys are described in `rlsweep.store.rows`).
 
     Args:
@@ -149,15 +164,16 @@ def result_row(
         rows.SCORE_MIN: _statistic(np.min, scores),
         rows.SCORE_MAX: _statistic(np.max, scores),
         rows.AUC: progress.score_area / progress.env_steps if progress.score_area else math.nan,
-        rows.HUMAN_NORMALIZED: _human_normalized(sweep.env.id, progress.score),
+        rows.HUMAN_NORMALIZED: _human_normalized(sweep.env_in_phase(progress.phase.index).id, progress.score),
         **{key: progress.reached.get(key, math.nan) for key in thresholds},
         rows.GAMES: progress.games,
         rows.GAME_ENV_STEPS: _statistic(np.mean, np.array(progress.window_env_steps)),
         rows.ENV_STEPS: progress.env_steps,
-        rows.FRAMES: progress.env_steps * sweep.env.frames_per_env_step,
+        rows.FRAMES: progress.frames,
         rows.STEPS_PER_SECOND: new_env_steps / seconds if seconds > 0 else math.nan,
         rows.SECONDS: progress.seconds,
         **progress.evaluation,
+        **(phase_row(sweep.curriculum, progress.phase, progress.env_steps) if sweep.curriculum else {}),
         **{
             rows.LEARNER_PREFIX + key: _number(learner.get(name))
             for key, name in rows.LEARNER_METRICS[sweep.algorithm].items()

@@ -6,7 +6,6 @@ its AlgorithmConfig.
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from dataclasses import replace
@@ -22,12 +21,13 @@ from rlsweep.rl.algorithms import build_config
 from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
 from rlsweep.rl.cores import use_cores
 from rlsweep.rl.environments import make_playing_environment
-from rlsweep.rl.learners import enforce_hyperparameters
 from rlsweep.rl.modules import policy_weights
+from rlsweep.rl.phases import phase_of
 from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
 from rlsweep.rl.replay_file import read_replay, write_replay
 from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
+from rlsweep.run.curriculum import next_phase
 from rlsweep.run.rows import Progress, evaluation_row, note_reached, result_row, update
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
@@ -72,7 +72,7 @@ class Trial(Trainable):
         result = self._algorithm.train()
         seconds = time.perf_counter() - started
         sweep, progress = self._trial.sweep, self._progress
-        update(progress, result, seconds, self._parallel_games)
+        update(progress, sweep, result, seconds, self._parallel_games)
         note_reached(progress, sweep.objective, self._parallel_games)
         has_diverged = progress.nan_rows >= sweep.failures.nan_rows
         reached_stop = is_done(sweep.stop, progress)
@@ -87,6 +87,7 @@ class Trial(Trainable):
             new_env_steps=progress.env_steps - before,
             seconds=seconds,
         )
+        self._follow_curriculum()
         due = progress.env_steps >= self._next_checkpoint
         if due:
             self._next_checkpoint = progress.env_steps + sweep.checkpoints.every
@@ -126,12 +127,9 @@ class Trial(Trainable):
         saved = json.loads((folder / PROGRESS).read_text("utf-8"))
         donor = saved.pop("trial")
         self._progress = Progress.from_json(saved)
-        env_steps = self._progress.env_steps
-        self._algorithm.learner_group.foreach_learner(
-            functools.partial(enforce_hyperparameters, env_steps=env_steps)
-        )
+        self._enter_phase()
         if donor != self._trial.id:
-            values = self._trial.values
+            values, env_steps = self._trial.values, self._progress.env_steps
             self._lineage = {"donor": donor, "donor_env_steps": env_steps, "values": values}
         self._plan_next_steps()
 
@@ -154,6 +152,24 @@ class Trial(Trainable):
         self._algorithm: ReusingAlgorithm = algorithm_config.algo_class(
             config=algorithm_config, storage=self._storage, env_runners=env_runners
         )
+        if trial.sweep.curriculum is not None:
+            self._enter_phase()
+
+    def _follow_curriculum(self) -> None:
+        """Enter the phase that the rows so far lead to."""
+        curriculum, progress = self._trial.sweep.curriculum, self._progress
+        if curriculum is None:
+            return
+        index = next_phase(curriculum, progress.phase, self._row, progress.env_steps)
+        if index != progress.phase.index:
+            progress.phase.enter(index, progress.env_steps)
+            self._enter_phase()
+
+    def _enter_phase(self) -> None:
+        """Put the hyperparameters of this trial and its phase in force, and the phase's environment."""
+        sweep, progress = self._trial.sweep, self._progress
+        phase = phase_of(sweep, progress.phase.index, progress.phase.entry)
+        self._algorithm.enter_phase(phase, progress.env_steps)
 
     def _plan_next_steps(self) -> None:
         sweep, env_steps = self._trial.sweep, self._progress.env_steps
@@ -166,8 +182,10 @@ class Trial(Trainable):
         folder = Path(self.logdir) / "evaluated_policy"
         self._save_policy(folder)
         bundle = load_bundle(folder)
+        curriculum = self._trial.sweep.curriculum
+        index = self._progress.phase.index if curriculum and curriculum.evaluate_in == "phase" else None
         environment = make_playing_environment(
-            bundle.env,
+            bundle.env if index is None else self._trial.sweep.env_in_phase(index),
             min(games, MAX_PARALLEL_GAMES),
             num_threads=self._trial.resources.cpus_for_main_process,
         )

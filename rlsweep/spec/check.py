@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -122,11 +122,24 @@ def _field_names(path: KeyPath, data: Any) -> list[str]:
     """The keys that a section of the spec may have; of its kind only, where `name` or `type` says which."""
     models: list[type[BaseModel]] = [Sweep]
     for step in path:
-        fields = [model.model_fields[step] for model in models if step in model.model_fields]
-        models = [model for field in fields for model in models_in(field.annotation)]
+        if isinstance(data, list) and isinstance(step, int):
+            data = data[step]
+            continue
+        models = [model for outer in models for model in models_in(_annotation(outer, step))]
         data = data.get(step) if isinstance(data, dict) else None
         models = [model for model in models if _is_of_kind(model, data)] or models
-    return sorted({name for model in models for name in model.model_fields})
+    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+
+
+def _annotation(model: type[BaseModel], key: Any) -> Any:
+    """The type of what a section holds under a key; of other keys, where it takes any."""
+    if key in model.model_fields:
+        return model.model_fields[key].annotation
+    return (
+        get_type_hints(model).get("__pydantic_extra__")
+        if model.model_config.get("extra") == "allow"
+        else None
+    )
 
 
 def _is_of_kind(model: type[BaseModel], data: Any) -> bool:

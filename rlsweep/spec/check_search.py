@@ -18,7 +18,7 @@ from rlsweep.spec.search import MAX_CONFIGURATIONS, MAX_TRIALS
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.values import data_with_values, value_at
 
-SWEEPABLE = ("training", "network", "env", "resources")
+SWEEPABLE = ("training", "network", "env", "resources", "curriculum")
 """Sections whose values may differ from trial to trial."""
 
 NOT_PER_TRIAL = ("resources.max_concurrent",)
@@ -80,7 +80,8 @@ def _value_issues(sweep: Sweep, path: str, distribution: Distribution, where: Lo
             for issue in error.issues:
                 yield Issue(where, issue.message)
         else:
-            yield from (fault.at(where) for _, fault in trial_rules(resolved))
+            unswept = trial_rules(sweep)  # reported where they are written
+            yield from (found[1].at(where) for found in trial_rules(resolved) if found not in unswept)
 
 
 def _conditions(sweep: Sweep, path: str) -> dict[str, Any]:

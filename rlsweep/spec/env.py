@@ -77,6 +77,21 @@ PROTOCOLS: dict[str, AtariSettings] = {
 }
 
 
+class RewardSpec(SpecModel):
+    """`env.reward`: what the learner is given: `scale` x reward (clipped, where rewards are) + the terms.
+    The score of a game is that of the environment's own rewards.
+
+    Attributes:
+        scale: factor of every reward.
+        step: added in every env step.
+        life_loss: added where a life is lost, the last one too (ALE games).
+    """
+
+    scale: float = 1.0
+    step: float = 0.0
+    life_loss: float = 0.0
+
+
 class EnvSpec(SpecModel):
     """`env:` as written. Settings left out take the value of the protocol (`dqn` by default).
 
@@ -86,6 +101,7 @@ class EnvSpec(SpecModel):
         mode, difficulty: ALE game mode and difficulty switch; None is the game's own default.
         frame_stack_by: `env` stacks in the emulator's process, `connector` by RLlib's FrameStacking
             ConnectorV2 pieces (one frame travels instead of a stack).
+        reward: terms beside the environment's own rewards.
         kwargs: constructor arguments of a Gymnasium environment that is not an ALE game.
     """
 
@@ -104,6 +120,7 @@ class EnvSpec(SpecModel):
     mode: Annotated[int, Field(ge=0)] | None = None
     difficulty: Annotated[int, Field(ge=0)] | None = None
     frame_stack_by: Literal["env", "connector"] | None = None
+    reward: RewardSpec | None = None
     kwargs: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -142,6 +159,8 @@ class EnvSpec(SpecModel):
             written = [name for name in only_atari if getattr(self, name) is not None]
             if written:
                 raise ValueError(f"{', '.join(written)}: only an ALE game has this, {self.id} is none")
+            if self.reward is not None and self.reward.life_loss:
+                raise ValueError(f"reward.life_loss: only an ALE game has lives, {self.id} has none")
         elif self.kwargs:
             raise ValueError("kwargs are for other environments: an ALE game has its settings by name")
         if self.stacks_by_connector and not self.atari.grayscale:

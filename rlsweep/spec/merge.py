@@ -10,7 +10,8 @@ from rlsweep.spec.source import Document, KeyPath
 
 
 def overlay(base: Document, over: Document) -> None:
-    """Lay `over` on `base`: mappings merge key by key, everything else is replaced.
+    """Lay `over` on `base`: mappings merge key by key, everything else is replaced. A mapping whose keys are
+    positions merges with a list's items.
 
     A range of `search.parameters`, a schedule, an objective with another measure, and a section that names
     its kind (`network: {name: …}`, `scheduler: {type: …}`) are replaced whole when the kind changes: half of
@@ -35,12 +36,19 @@ def below(document: Document, prefix: KeyPath) -> Document:
 
 
 def _merge(base: Any, over: Any, path: KeyPath) -> Any:
+    if isinstance(base, list) and _are_items(over, base):
+        return [_merge(item, over.get(index, item), (*path, index)) for index, item in enumerate(base)]
     if not (isinstance(base, dict) and isinstance(over, dict)) or _is_replaced(base, over, path):
         return over
     merged = dict(base)
     for key, value in over.items():
         merged[key] = _merge(base[key], value, (*path, key)) if key in base else value
     return merged
+
+
+def _are_items(over: Any, items: list[Any]) -> bool:
+    """Whether `--set phases.0.name=x` speaks of items of a list: whole numbers as keys, all of them there."""
+    return isinstance(over, dict) and bool(over) and all(key in range(len(items)) for key in over)
 
 
 def _is_replaced(base: dict[str, Any], over: dict[str, Any], path: KeyPath) -> bool:

@@ -36,10 +36,11 @@ def parse_override(override: str, document: Document) -> Document:
     keys = _swept_path_joined(keys)
     if keys[:2] == PARAMETERS and len(keys) == 4:
         keys, value = keys[:3], _range_with(document, keys[2], keys[3], value)
-    data: dict[str, Any] = {keys[-1]: value}
-    for key in reversed(keys[:-1]):
-        data = {key: data}
-    return Document(data, {tuple(keys[:depth]): where for depth in range(1, len(keys) + 1)})
+    steps = [int(key) if key.isdigit() else key for key in keys]  # a list's item
+    data: dict[Any, Any] = {steps[-1]: value}
+    for step in reversed(steps[:-1]):
+        data = {step: data}
+    return Document(data, {tuple(steps[:depth]): where for depth in range(1, len(steps) + 1)})
 
 
 def _parse_value(text: str, where: Location) -> Any:

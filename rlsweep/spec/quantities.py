@@ -126,6 +126,7 @@ def _parse_env_steps_field(value: Any, info: ValidationInfo) -> Any:
 
 
 _COUNT_PATTERN = r"^\d[\d_]*(\.\d+)?\s*[kKMGB]?"
+_ENV_STEPS_PATTERN = _COUNT_PATTERN + r"(\s*(frames|env_steps|env steps))?$"
 
 
 def _written_as(kind: str, pattern: str) -> WithJsonSchema:
@@ -137,9 +138,17 @@ EnvSteps = Annotated[
     int,
     BeforeValidator(_parse_env_steps_field),
     Field(gt=0, le=10**12),
-    _written_as("integer", _COUNT_PATTERN + r"(\s*(frames|env_steps|env steps))?$"),
+    _written_as("integer", _ENV_STEPS_PATTERN),
 ]
 """A positive number of env steps (agent decisions); `10M` and `40M frames` allowed."""
+
+EnvStepsFrom0 = Annotated[
+    int,
+    BeforeValidator(_parse_env_steps_field),
+    Field(ge=0, le=10**12),
+    _written_as("integer", _ENV_STEPS_PATTERN),
+]
+"""The same, or 0."""
 
 Frames = Annotated[
     int,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rlsweep.errors import nearest
+from rlsweep.spec.check_curriculum import curriculum_faults
 from rlsweep.spec.check_training import Fault
 from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
@@ -31,7 +32,7 @@ def broken_rules(sweep: Sweep) -> list[Found]:
 
 def trial_rules(sweep: Sweep) -> list[Found]:
     """The rules that also a single configuration of a sweep can break."""
-    found: list[Found] = []
+    found: list[Found] = [*curriculum_faults(sweep)]
     if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
         message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
         found.append(("env.frame_stack_by", Fault(message, "frame_stack_by: env")))

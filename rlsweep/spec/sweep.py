@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
 
+from rlsweep.spec.curriculum import CurriculumSpec
 from rlsweep.spec.env import EnvSpec
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.network import NetworkSpec
@@ -129,6 +130,7 @@ class Sweep(SpecModel):
     budget: BudgetSpec = BudgetSpec()
     resources: ResourceSpec = ResourceSpec()
     evaluation: EvaluationSpec | None = None
+    curriculum: CurriculumSpec | None = None
     checkpoints: CheckpointSpec = CheckpointSpec(every=500_000)
     failures: FailureSpec = FailureSpec()
 
@@ -153,6 +155,10 @@ class Sweep(SpecModel):
     def main_objective(self) -> ObjectiveSpec:
         """The first objective: by it schedulers compare, checkpoints are kept and tables are ordered."""
         return self.objective[0]
+
+    def env_in_phase(self, index: int) -> EnvSpec:
+        """The environment in a phase of the curriculum; `env` where there is none."""
+        return self.curriculum.phases[index].env_of(self.env) if self.curriculum else self.env
 
     @field_validator("name")
     @classmethod

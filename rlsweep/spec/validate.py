@@ -28,7 +28,7 @@ _PLACEHOLDERS: dict[KeyPath, Any] = {
 _GAP = object()
 """Stands where an item of a list was taken away, so that the places of the others stay the same."""
 
-_REPAIRS = 3
+_REPAIRS = 5
 """Taking away what is wrong can uncover something else that is, so often at most."""
 
 
@@ -78,7 +78,8 @@ def _repaired(data: dict[str, Any], error: ValidationError) -> dict[str, Any]:
     data = copy.deepcopy(data)
     for details in error.errors(include_url=False):
         path = written_path(details["loc"], data)
-        _replace(data, path, _PLACEHOLDERS.get(path))
+        is_missing = details["type"] == "missing" and path not in _PLACEHOLDERS
+        _replace(data, path[:-1] if is_missing else path, _PLACEHOLDERS.get(path))
     cleaned: dict[str, Any] = _without_gaps(data)
     return cleaned
 

@@ -55,13 +55,23 @@ def value_at(sweep: Sweep, path: str) -> Any:
     for depth, key in enumerate(keys := path.split(".")):
         if isinstance(place, Mapping) and key in place:
             place = place[key]
-        elif isinstance(place, BaseModel) and key in type(place).model_fields:
-            place = getattr(place, key)
+        elif isinstance(place, BaseModel) and (name := _field_name(place, key)):
+            place = getattr(place, name)
+        elif isinstance(place, tuple) and key.isdigit() and int(key) < len(place):
+            place = place[int(key)]
         elif keys[0] == "training" and depth == 1:
             place = hyperparameters(sweep.algorithm)[key].default
         else:
             raise KeyError(path)
     return _plain(place)
+
+
+def _field_name(section: BaseModel, key: str) -> str | None:
+    """The attribute that holds what a spec writes under a key."""
+    fields = type(section).model_fields
+    aliases = {field.alias: name for name, field in fields.items() if field.alias}
+    names = {name: name for name, field in fields.items() if not field.alias} | aliases
+    return names.get(key) or (key if key in (section.model_extra or {}) else None)
 
 
 def _plain(value: Any) -> Any:
@@ -73,11 +83,22 @@ def _plain(value: Any) -> Any:
 
 def _set(data: dict[str, Any], path: str, value: Any) -> None:
     *sections, name = path.split(".")
-    place = data
+    place: Any = data
     for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
+        is_list = isinstance(place, list)
+        place = place[_item(place, section, path)] if is_list else place.setdefault(section, {})
+        if not isinstance(place, (dict, list)):
             raise SpecError([Issue(Location(SWEPT), f"{path}: {section!r} holds one value, no keys")])
     if path in _KIND_PATHS and place.get(name) != value:
         place.clear() if sections else None
-    place[name] = value
+    if isinstance(place, list):
+        place[_item(place, name, path)] = value
+    else:
+        place[name] = value
+
+
+def _item(items: list[Any], key: str, path: str) -> int:
+    if not key.isdigit() or int(key) >= len(items):
+        message = f"{path}: {key!r} is no item of a list of {len(items)}"
+        raise SpecError([Issue(Location(SWEPT), message, ", ".join(map(str, range(len(items)))))])
+    return int(key)

@@ -61,6 +61,15 @@ EVALUATION_SCORE_STD = "evaluation/score_std"
 EVALUATION_GAMES = "evaluation/games"
 """Of the last evaluation; NaN (games: 0) before the first."""
 
+PHASE = "curriculum/phase"
+PHASE_NAME = "curriculum/phase_name"
+PHASE_SCORE = "curriculum/score"
+PHASE_GAMES = "curriculum/games"
+PHASE_ENV_STEPS = "curriculum/env_steps"
+"""Index and name of the phase that the iteration was trained in; mean score of the whole games that began and
+ended in it, as many as the longest condition looks back on; their number in all; env steps in the phase. Rows
+have them only where the spec has a curriculum."""
+
 LEARNER_PREFIX = "learner/"
 TIMERS_PREFIX = "timers/"
 

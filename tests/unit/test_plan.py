@@ -26,6 +26,7 @@ WORKSTATION = Machine.of(cpus=16, gpus=1)
 
 def test_all_shipped_specs_are_here() -> None:
     assert SHIPPED == [
+        "breakout_curriculum.yaml",
         "breakout_dqn.yaml",
         "breakout_lr.yaml",
         "breakout_ppo_reference.yaml",

@@ -106,9 +106,12 @@ def test_a_damaged_newer_checkpoint_leaves_the_older_one_to_export(tmp_path: Pat
 ROOT = Path(__file__).parents[2]
 
 
+SWEEP = load("breakout_lr.yaml", root=ROOT).sweep
+
+
 def row_of(progress: Progress, result: dict[str, object]) -> dict[str, object]:
     return result_row(
-        load("breakout_lr.yaml", root=ROOT).sweep,
+        SWEEP,
         progress,
         result,
         parallel_games=2,
@@ -124,6 +127,7 @@ def test_rows_have_the_same_keys_before_anything_is_known_and_after() -> None:
     assert first["score_valid"] is False
     update(
         progress,
+        SWEEP,
         {
             "env_runners": {
                 "num_env_steps_sampled_lifetime": 100,

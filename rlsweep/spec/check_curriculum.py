@@ -1,0 +1,125 @@
+"""What is wrong with `curriculum:`: phases that change what cannot change, conditions that never hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from pydantic import ValidationError
+
+from rlsweep.errors import nearest
+from rlsweep.spec.check_training import Fault, hyperparameter_fault
+from rlsweep.spec.curriculum import CurriculumSpec, PhaseSpec
+from rlsweep.spec.env import EnvSpec
+from rlsweep.spec.schedules import SCHEDULABLE
+from rlsweep.spec.sweep import Sweep
+from rlsweep.store.rows import METRIC_ALIASES, row_keys
+
+FIXED_ENV = ("frame_stack", "frame_stack_by", "grayscale", "resolution")
+"""Settings that shape an observation, and so the network."""
+
+Found = tuple[str, Fault]
+
+
+def curriculum_faults(sweep: Sweep) -> Iterator[Found]:
+    """Every rule that a sweep's curriculum breaks, each with the dotted path at fault."""
+    curriculum = sweep.curriculum
+    if curriculum is None:
+        return
+    yield from _order_faults(curriculum)
+    for index, phase in enumerate(curriculum.phases):
+        where = f"curriculum.phases.{index}"
+        yield from _env_faults(sweep.env, phase, where)
+        yield from _training_faults(sweep.algorithm, phase, where)
+        if phase.until is not None:
+            yield from _condition_faults(sweep, phase.until.bounds, f"{where}.until")
+
+
+def _order_faults(curriculum: CurriculumSpec) -> Iterator[Found]:
+    names = [phase.name for phase in curriculum.phases]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            where = f"curriculum.phases.{index}.name"
+            yield where, Fault(f"curriculum: two phases are called {name!r}", "a name of its own for each")
+    if curriculum.schedule is not None:
+        yield from _schedule_faults(curriculum, names)
+        return
+    for index, phase in enumerate(curriculum.phases[:-1]):
+        if phase.until is None:
+            message = f"curriculum: phase {phase.name!r} never ends: it has no until"
+            allowed = "until: {score: …}, until: {env_steps: …}, or curriculum.schedule"
+            yield f"curriculum.phases.{index}", Fault(message, allowed)
+    if curriculum.phases[-1].until is not None:
+        message = f"curriculum: no phase comes after {names[-1]!r}"
+        yield f"curriculum.phases.{len(names) - 1}.until", Fault(message, "no until in the last phase")
+
+
+def _schedule_faults(curriculum: CurriculumSpec, names: list[str]) -> Iterator[Found]:
+    where, schedule = "curriculum.schedule", curriculum.schedule or ()
+    for index, (_, name) in enumerate(schedule):
+        if name not in names:
+            fault = Fault(f"{where}: no phase {name!r}", ", ".join(names), nearest(name, names))
+            yield f"{where}.{index}", fault
+    if not schedule or schedule[0][0] != 0:
+        yield where, Fault(f"{where}: the first phase begins at 0 env steps", f"[[0, {names[0]}], …]")
+    if any(left >= right for (left, _), (right, _) in pairwise(schedule)):
+        yield where, Fault(f"{where}: the env steps have to rise")
+    conditions = [f"phases.{i}.until" for i, phase in enumerate(curriculum.phases) if phase.until]
+    for key in [*conditions, *(["demote"] if curriculum.demote else [])]:
+        yield f"curriculum.{key}", Fault(f"curriculum.{key} and curriculum.schedule: write one of them")
+
+
+def _env_faults(base: EnvSpec, phase: PhaseSpec, where: str) -> Iterator[Found]:
+    try:
+        env = phase.env_of(base)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            key = ".".join(str(step) for step in details["loc"] if step in EnvSpec.model_fields)
+            is_unknown = details["type"] == "extra_forbidden"
+            name = str(details["loc"][0]) if details["loc"] else ""
+            text = "no such setting" if is_unknown else details["msg"].removeprefix("Value error, ")
+            allowed = ", ".join(EnvSpec.model_fields) if is_unknown else ""
+            yield (
+                f"{where}.env.{key or name}".rstrip("."),
+                Fault(
+                    f"{where}.env.{key or name}: {text}".replace(".: ", ": "),
+                    allowed,
+                    nearest(name, EnvSpec.model_fields) if is_unknown else "",
+                ),
+            )
+        return
+    if env.is_atari != base.is_atari:
+        message = f"{where}.env.id: {env.id} and {base.id} are not both ALE games"
+        yield f"{where}.env.id", Fault(message, "an environment with the same observations and actions")
+    elif env.is_atari:
+        for name in FIXED_ENV:
+            if _shape_setting(env, name) != _shape_setting(base, name):
+                message = f"{where}.env: {name} shapes the observations, it is the same in all phases"
+                yield f"{where}.env.{name if name in phase.env else 'protocol'}", Fault(message)
+
+
+def _shape_setting(env: EnvSpec, name: str) -> Any:
+    return env.stacks_by_connector if name == "frame_stack_by" else getattr(env.atari, name)
+
+
+def _training_faults(algorithm: str, phase: PhaseSpec, where: str) -> Iterator[Found]:
+    allowed = SCHEDULABLE[algorithm]
+    for name, value in phase.training.items():
+        if name not in allowed:
+            message = f"{where}.training.{name} cannot change while {algorithm} trains"
+            yield f"{where}.training.{name}", Fault(message, ", ".join(allowed), nearest(name, allowed))
+        elif fault := hyperparameter_fault(algorithm, name, value):
+            yield f"{where}.training.{name}", fault
+
+
+def _condition_faults(sweep: Sweep, bounds: Mapping[str, Any], where: str) -> Iterator[Found]:
+    known = row_keys(sweep.algorithm)
+    for key in bounds:
+        if key not in known:
+            names = [*METRIC_ALIASES, *known]
+            message = f"{where}: no row has a key {key!r}"
+            yield f"{where}.{key}", Fault(message, ", ".join(names), nearest(key, names))
+        elif key.startswith("evaluation/") and sweep.evaluation is None:
+            message = f"{where}: {key!r} needs a section evaluation: {{every: …}}"
+            yield f"{where}.{key}", Fault(message)
