@@ -19,6 +19,7 @@ from rlsweep.plan import TrialResources
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.batches import Advantages, EpisodesToBatch
+from rlsweep.rl.callbacks import CALLBACKS, worker_callbacks
 from rlsweep.rl.coefficients import SCHEDULES
 from rlsweep.rl.environments import make_environment
 from rlsweep.rl.learners import LEARNERS
@@ -81,7 +82,8 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         rl_module_spec=RLModuleSpec(module_class=MODULE_CLASSES[sweep.algorithm]),
         model_config={NETWORK: sweep.network.model_dump()},
     )
-    config.callbacks(GameScores)
+    callbacks = worker_callbacks(sweep.callbacks)
+    config.callbacks([GameScores, *callbacks.values()])
     # log_sys_usage: nobody reads it, and its thread takes up to 0.7 s to end.
     config.debugging(seed=seed, log_level="WARN", log_sys_usage=False)
     config.reporting(min_time_s_per_iteration=_seconds_per_iteration(sweep))
@@ -98,7 +100,10 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     try:
         arguments, schedules = _training_arguments(sweep, resources)
         config.training(**arguments)
-        config.learners(learner_class=LEARNERS[sweep.algorithm], learner_config_dict={SCHEDULES: schedules})
+        config.learners(
+            learner_class=LEARNERS[sweep.algorithm],
+            learner_config_dict={SCHEDULES: schedules, CALLBACKS: list(callbacks.values())},
+        )
         config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
         if sweep.algorithm == "dqn":
             _say_what_is_stacked(config, sweep.env)

@@ -17,6 +17,7 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from rlsweep.rl.callbacks import WatchedLearner
 from rlsweep.rl.coefficients import ChangingHyperparameters, ScheduledLoss
 from rlsweep.store.rows import GLOBAL_NORM
 
@@ -97,19 +98,21 @@ class GatheredMinibatches(TorchLearner):
         )
 
 
-class PPOLearner(ScheduledLoss, FusedAdam, FiniteUpdates, GatheredMinibatches, PPOTorchLearner):
+class PPOLearner(
+    WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, GatheredMinibatches, PPOTorchLearner
+):
     """PPO's learner with scheduled coefficients."""
 
 
-class APPOLearner(ScheduledLoss, FusedAdam, FiniteUpdates, APPOTorchLearner):
+class APPOLearner(WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, APPOTorchLearner):
     """APPO's learner with scheduled coefficients."""
 
 
-class IMPALALearner(ScheduledLoss, FusedAdam, FiniteUpdates, IMPALATorchLearner):
+class IMPALALearner(WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, IMPALATorchLearner):
     """IMPALA's learner with scheduled coefficients."""
 
 
-class DQNLearner(ChangingHyperparameters, FusedAdam, FiniteUpdates, DQNTorchLearner):
+class DQNLearner(WatchedLearner, ChangingHyperparameters, FusedAdam, FiniteUpdates, DQNTorchLearner):
     """DQN's learner."""
 
 

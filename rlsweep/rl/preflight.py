@@ -7,13 +7,14 @@ import gymnasium
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.callbacks import driver_callbacks
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.networks import make_torso
 from rlsweep.spec import EnvSpec, NetworkSpec, Sweep
 
 
 def check(plan: Plan, most: int | None = None) -> None:
-    """Build every trial's AlgorithmConfig, and make each environment and network once.
+    """Build every trial's AlgorithmConfig, and make each environment, network and callback once.
 
     Args:
         plan: what is to run.
@@ -22,6 +23,7 @@ def check(plan: Plan, most: int | None = None) -> None:
     Raises:
         PreflightError: the first thing that cannot be built.
     """
+    driver_callbacks(plan.sweep.callbacks)
     tried: set[tuple[str, ...]] = set()
     for index, trial in enumerate(plan.trials or [plan.example]):
         if most is None or index < most:

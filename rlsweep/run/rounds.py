@@ -18,6 +18,7 @@ from rlsweep.plan.estimate import num_to_keep
 from rlsweep.plan.plan import trial_id
 from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl import preflight
+from rlsweep.rl.callbacks import driver_callbacks
 from rlsweep.run.manifest import Continuation, known_results, new_record, objectives
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
@@ -131,6 +132,7 @@ class Rounds:
                     History(self._layout, self._on_status),
                     mlflow_tracker(self._plan, self._continuation, self._layout, self._storage),
                     SweepConsole(sweep.name, num_trials, sweep.stop.env_steps),
+                    *driver_callbacks(sweep.callbacks),
                 ],
                 stop=self._budget,
                 verbose=0,

@@ -19,6 +19,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from rlsweep.plan import Plan
 from rlsweep.rl.algorithms import build_config
 from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
+from rlsweep.rl.callbacks import worker_callbacks
 from rlsweep.rl.cores import use_cores
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.modules import policy_weights
@@ -28,6 +29,7 @@ from rlsweep.rl.replay_file import read_replay, write_replay
 from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.curriculum import next_phase
+from rlsweep.run.custom_metrics import CustomMetrics
 from rlsweep.run.rows import Progress, evaluation_row, note_reached, result_row, update
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
@@ -39,6 +41,10 @@ EVALUATION_SEED = 1_000_003
 """Added to the trial's seed: evaluation games are not the training games."""
 
 
+CALLBACK_STATES = "callbacks"
+"""Key of a checkpoint's progress: the spec's callbacks -> their states."""
+
+
 class Trial(Trainable):
     """One planned trial under Tune. `trainable_for` binds it to a plan."""
 
@@ -48,6 +54,7 @@ class Trial(Trainable):
     _next_checkpoint: int
     _next_evaluation: int
     _lineage: dict[str, Any] | None
+    _custom_metrics: CustomMetrics
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
@@ -87,6 +94,7 @@ class Trial(Trainable):
             new_env_steps=progress.env_steps - before,
             seconds=seconds,
         )
+        self._row |= self._custom_metrics.row(result)
         self._follow_curriculum()
         due = progress.env_steps >= self._next_checkpoint
         if due:
@@ -107,7 +115,11 @@ class Trial(Trainable):
         self._save_policy(folder / RunLayout.POLICY)
         if self._trial.sweep.checkpoints.replay_buffer:
             write_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
-        progress = {"trial": self._trial.id, **self._progress.to_json()}
+        progress = {
+            "trial": self._trial.id,
+            CALLBACK_STATES: self._custom_metrics.get_state(),
+            **self._progress.to_json(),
+        }
         (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
         write_manifest(folder, self._row)
 
@@ -126,6 +138,7 @@ class Trial(Trainable):
             read_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
         saved = json.loads((folder / PROGRESS).read_text("utf-8"))
         donor = saved.pop("trial")
+        self._custom_metrics.set_state(saved.pop(CALLBACK_STATES))
         self._progress = Progress.from_json(saved)
         self._enter_phase()
         if donor != self._trial.id:
@@ -152,6 +165,9 @@ class Trial(Trainable):
         self._algorithm: ReusingAlgorithm = algorithm_config.algo_class(
             config=algorithm_config, storage=self._storage, env_runners=env_runners
         )
+        keys = list(worker_callbacks(trial.sweep.callbacks))
+        self._custom_metrics = CustomMetrics(self._algorithm, trial.sweep.algorithm, keys)
+        self._custom_metrics.require(objective.key for objective in trial.sweep.objective)
         if trial.sweep.curriculum is not None:
             self._enter_phase()
 

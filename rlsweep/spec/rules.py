@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rlsweep.errors import nearest
+from rlsweep.spec.check_callbacks import callback_faults
 from rlsweep.spec.check_curriculum import curriculum_faults
 from rlsweep.spec.check_training import Fault
 from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
 from rlsweep.spec.search import MAX_TRIALS, SINGLE_OBJECTIVE_METHODS
 from rlsweep.spec.sweep import Sweep
-from rlsweep.store.rows import HUMAN_NORMALIZED, METRIC_ALIASES, row_keys
+from rlsweep.store.rows import CUSTOM_PREFIX, HUMAN_NORMALIZED, METRIC_ALIASES, row_keys
 
 MIN_CMAES_RANGES = 2
 
@@ -23,6 +24,7 @@ def broken_rules(sweep: Sweep) -> list[Found]:
     """Every rule that a sweep breaks."""
     swept = sweep.search.parameters
     return [
+        *callback_faults(sweep),
         *_objective_rules(sweep),
         *_search_rules(sweep),
         *_scheduler_rules(sweep),
@@ -55,7 +57,8 @@ def _objective_rules(sweep: Sweep) -> Iterator[Found]:
     for index, objective in enumerate(sweep.objective):
         name = objective.metric
         where = f"objective.{index}.metric" if is_list else "objective.metric"
-        if name is not None and name not in metrics:
+        is_custom = name is not None and name.startswith(CUSTOM_PREFIX) and bool(sweep.callbacks)
+        if name is not None and name not in metrics and not is_custom:
             yield (
                 where,
                 Fault(

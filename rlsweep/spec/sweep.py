@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field_validator
 
+from rlsweep.spec.callbacks import NamedCallback
 from rlsweep.spec.curriculum import CurriculumSpec
 from rlsweep.spec.env import EnvSpec
 from rlsweep.spec.model import SpecModel
@@ -131,6 +132,7 @@ class Sweep(SpecModel):
     resources: ResourceSpec = ResourceSpec()
     evaluation: EvaluationSpec | None = None
     curriculum: CurriculumSpec | None = None
+    callbacks: tuple[NamedCallback, ...] = ()
     checkpoints: CheckpointSpec = CheckpointSpec(every=500_000)
     failures: FailureSpec = FailureSpec()
 

@@ -72,6 +72,8 @@ have them only where the spec has a curriculum."""
 
 LEARNER_PREFIX = "learner/"
 TIMERS_PREFIX = "timers/"
+CUSTOM_PREFIX = "custom/"
+"""Of what RLlib's learners and timers say, and of the spec's callbacks."""
 
 SCORE_WINDOW = 100
 """Games in `score`, as in Mnih et al. 2013 (average per 100 episodes) and OpenAI Baselines."""

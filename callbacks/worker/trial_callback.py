@@ -1,0 +1,81 @@
+"""The base of callbacks that add keys to the rows of their trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+from ray.rllib.callbacks.callbacks import RLlibCallback
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """What a callback's keys may depend on.
+
+    Attributes:
+        algorithm: ppo, appo, impala or dqn.
+        action_space: of the environment.
+        parameters: names of the parameters that are trained, as `trained_parameters` gives them.
+    """
+
+    algorithm: str
+    action_space: gymnasium.Space[Any]
+    parameters: tuple[str, ...]
+
+
+class TrialCallback(RLlibCallback):
+    """An RLlibCallback whose numbers become `custom/…` keys of the rows, there from the first row on.
+
+    One instance lives in the trial's process, one in each env runner and one in each learner, each made from
+    the spec's arguments. What env runners and learners log with RLlib's `metrics_logger` arrives in RLlib's
+    result; `row` takes it from there.
+    """
+
+    def keys(self, facts: TrialFacts) -> Sequence[str]:
+        """The keys that this callback adds, without `custom/`."""
+        return ()
+
+    def row(self, result: Mapping[str, Any]) -> Mapping[str, float]:
+        """Values of one iteration, in the trial's process; a key that is left out is NaN in the row.
+
+        Args:
+            result: RLlib's, after `on_train_result`.
+        """
+        return {}
+
+    def on_gradients(self, *, learner: Any, module_id: str, gradients: Mapping[Any, Any]) -> None:
+        """In a learner, after each backward pass and before clipping.
+
+        Args:
+            learner: `learner.metrics` is its logger.
+            module_id: RLlib's name of the module.
+            gradients: parameter -> its gradient.
+        """
+
+    def on_update_end(self, *, learner: Any, module_id: str) -> None:
+        """In a learner, after each call of its `update`, which may hold many minibatches."""
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the instance in the trial's process, as JSON values."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `get_state` gave."""
+
+
+def trained_parameters(module: Any) -> dict[str, Any]:
+    """The parameters of an RLModule that its learner changes; target networks are copies of others."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def learner_metrics(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the learners logged for their module."""
+    found: Mapping[str, Any] = result.get("learners", {}).get("default_policy", {})
+    return found
+
+
+def overrides(callback: TrialCallback, hook: str) -> bool:
+    """Whether a callback has a hook of its own."""
+    return getattr(type(callback), hook) is not getattr(TrialCallback, hook)

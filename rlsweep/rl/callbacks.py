@@ -1,0 +1,103 @@
+"""`callbacks:` of a spec -> classes, and the hooks of those that watch a learner."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.tune import Callback
+
+from callbacks.worker.trial_callback import TrialCallback, overrides
+from rlsweep.errors import PreflightError, nearest
+from rlsweep.spec.callbacks import CallbackSpec
+
+CALLBACKS = "rlsweep_callbacks"
+"""Key of `learner_config_dict`: what makes the callbacks that watch the learner."""
+
+Make = Callable[[], Any]
+
+
+def worker_callbacks(specs: Iterable[CallbackSpec]) -> dict[str, Make]:
+    """Those that run inside of a trial: the spec's key -> what makes one.
+
+    Raises:
+        PreflightError: as `callback_maker`.
+    """
+    return {spec.key: callback_maker(spec) for spec in specs if issubclass(_class(spec), RLlibCallback)}
+
+
+def driver_callbacks(specs: Iterable[CallbackSpec]) -> list[Callback]:
+    """Those that run beside the sweep.
+
+    Raises:
+        PreflightError: as `callback_maker`.
+    """
+    return [callback_maker(spec)() for spec in specs if issubclass(_class(spec), Callback)]
+
+
+def callback_maker(spec: CallbackSpec) -> Make:
+    """What makes a callback out of the spec's arguments.
+
+    Raises:
+        PreflightError: it cannot be imported, is no callback, or does not take the arguments.
+    """
+    found: Callable[..., Any] = _class(spec)
+    make: Make = functools.partial(found, **spec.arguments)
+    taken = [name for name in inspect.signature(found).parameters if name not in ("args", "kwargs")]
+    for name in spec.arguments:
+        if name not in taken and "kwargs" not in inspect.signature(found).parameters:
+            near = nearest(name, taken)
+            hint = f"; did you mean {near!r}?" if near else ""
+            allowed = ", ".join(taken) or "none"
+            raise _error(spec, f"no argument {name!r}; allowed: {allowed}{hint}")
+    try:
+        make()
+    except Exception as error:  # a callback is anybody's code
+        raise _error(spec, f"{type(error).__name__}: {error}") from error
+    return make
+
+
+class WatchedLearner(TorchLearner):
+    """A learner that calls the callbacks which watch it (`TrialCallback.on_gradients`, `on_update_end`)."""
+
+    def build(self) -> None:
+        super().build()
+        makers: Iterable[Make] = self.config.learner_config_dict.get(CALLBACKS, ())
+        made = [one for make in makers if isinstance(one := make(), TrialCallback)]
+        self._watch_gradients = [one for one in made if overrides(one, "on_gradients")]
+        self._watch_updates = [one for one in made if overrides(one, "on_update_end")]
+
+    def postprocess_gradients_for_module(
+        self, *, module_id: str, config: Any = None, module_gradients_dict: dict[Any, Any]
+    ) -> Any:
+        for callback in self._watch_gradients:
+            callback.on_gradients(learner=self, module_id=module_id, gradients=module_gradients_dict)
+        return super().postprocess_gradients_for_module(
+            module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
+        )
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().after_gradient_based_update(timesteps=timesteps)
+        for callback in self._watch_updates:
+            for module_id in self.module.keys():  # noqa: SIM118  a MultiRLModule is no mapping
+                callback.on_update_end(learner=self, module_id=module_id)
+
+
+def _class(spec: CallbackSpec) -> type[Any]:
+    module, _, name = spec.name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # a module is anybody's code
+        raise _error(spec, f"{type(error).__name__}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, (RLlibCallback, Callback))):
+        raise _error(spec, "neither an RLlibCallback nor a ray.tune.Callback")
+    return found
+
+
+def _error(spec: CallbackSpec, message: str) -> PreflightError:
+    return PreflightError(f"the callback {spec.name}: {message}", key="callbacks")

@@ -1,0 +1,70 @@
+"""The `custom/…` keys of a row: what the spec's callbacks found out in an iteration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from callbacks.worker.trial_callback import TrialCallback, TrialFacts, trained_parameters
+from rlsweep.errors import PreflightError, nearest
+from rlsweep.store.rows import CUSTOM_PREFIX
+
+
+class CustomMetrics:
+    """The callbacks of one trial that add keys to its rows.
+
+    Args:
+        algorithm: RLlib's, with the callbacks made.
+        name: ppo, appo, impala or dqn.
+        keys: of the spec's worker callbacks, in their order; they are the last ones of the algorithm's.
+    """
+
+    def __init__(self, algorithm: Any, name: str, keys: list[str]) -> None:
+        made = algorithm.callbacks[-len(keys) :] if keys else []
+        by_key = zip(keys, made, strict=True)
+        self._callbacks = {key: one for key, one in by_key if isinstance(one, TrialCallback)}
+        facts = _facts(algorithm, name) if self._callbacks else None
+        self._row_keys = {
+            key: list(callback.keys(facts)) if facts else [] for key, callback in self._callbacks.items()
+        }
+
+    def require(self, row_keys: Iterable[str]) -> None:
+        """Raises PreflightError where an objective asks for a `custom/…` key that no callback adds."""
+        known = [CUSTOM_PREFIX + name for names in self._row_keys.values() for name in names]
+        for key in row_keys:
+            if key.startswith(CUSTOM_PREFIX) and key not in known:
+                near = nearest(key, known)
+                hint = f"; did you mean {near!r}?" if near else ""
+                message = f"no callback adds a key {key!r}; allowed: {', '.join(known)}{hint}"
+                raise PreflightError(message, key="objective")
+
+    def row(self, result: Mapping[str, Any]) -> dict[str, float]:
+        """Every key that was declared; NaN where an iteration has no value."""
+        found: dict[str, float] = {}
+        for key, callback in self._callbacks.items():
+            values = callback.row(result)
+            found |= {CUSTOM_PREFIX + name: values.get(name, math.nan) for name in self._row_keys[key]}
+        return found
+
+    def get_state(self) -> dict[str, Any]:
+        """Of each callback, by its key in the spec."""
+        return {key: callback.get_state() for key, callback in self._callbacks.items()}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from `get_state`; a callback that was not there then starts anew."""
+        for key, callback in self._callbacks.items():
+            if key in state:
+                callback.set_state(state[key])
+
+
+def _facts(algorithm: Any, name: str) -> TrialFacts:
+    [parameters, *_] = [answer.get() for answer in algorithm.learner_group.foreach_learner(_parameter_names)]
+    _, action_space = algorithm.spaces[DEFAULT_MODULE_ID]
+    return TrialFacts(name, action_space, tuple(parameters))
+
+
+def _parameter_names(learner: Any) -> list[str]:
+    return list(trained_parameters(learner.module[DEFAULT_MODULE_ID]))
