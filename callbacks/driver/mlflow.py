@@ -24,6 +24,7 @@ from ray.tune import Callback
 from requests.exceptions import RequestException
 
 from callbacks.driver.history import ending, history_row
+from callbacks.driver.symptoms import Finding
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, INTERRUPTED, STOPPED, TRIAL
 from rlsweep.store.rows import ENV_STEPS, ITERATION, PHASE_NAME, TIMESTAMP
 
@@ -45,6 +46,9 @@ _CLIENT_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST
 STATUS_TAG = "rlsweep.status"
 PHASE_TAG = "rlsweep.phase"
 """Tag of a child run: the phase of the curriculum that it is in."""
+
+FINDING_TAG = "rlsweep.diagnosis."
+"""Prefix of a child run's tags: the name of a symptom follows."""
 
 SPEC_ARTIFACT = "spec.yaml"
 
@@ -157,9 +161,16 @@ class MLflowTracker(Callback):
             run.pending += metrics_of(history_row(result))
             phase = result.get(PHASE_NAME, "")
             if phase != run.phase:
-                run.phase, run.tags = phase, [RunTag(PHASE_TAG, phase)]
+                run.phase = phase
+                run.tags.append(RunTag(PHASE_TAG, phase))
         if time.monotonic() >= self._next_flush:
             self._flush()
+
+    def note(self, trial_id: str, finding: Finding) -> None:
+        """A tag for what `Diagnose` has found in a trial."""
+        run = self._runs.get(trial_id)
+        if run is not None:
+            run.tags.append(RunTag(FINDING_TAG + finding.name, f"{finding.cause}; {finding.remedy}"))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._close(str(trial), ending(trial))
@@ -225,7 +236,7 @@ class MLflowTracker(Callback):
 
     def _send(self, run: _Run) -> None:
         try:
-            while run.pending:
+            while run.pending or run.tags:
                 batch = run.pending[:MAX_METRICS_PER_BATCH]
                 self._client.log_batch(run.run_id, metrics=batch, tags=run.tags)
                 del run.pending[: len(batch)]

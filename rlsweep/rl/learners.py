@@ -19,7 +19,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from rlsweep.rl.callbacks import WatchedLearner
 from rlsweep.rl.coefficients import ChangingHyperparameters, ScheduledLoss
-from rlsweep.store.rows import GLOBAL_NORM
+from rlsweep.store.rows import GLOBAL_NORM, SKIPPED_UPDATES
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,10 @@ class FiniteUpdates(TorchLearner):
     ) -> Gradients:
         gradients = [gradient for gradient in module_gradients_dict.values() if gradient is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        self._is_finite &= math.isfinite(norm)
+        if not math.isfinite(norm):
+            self._is_finite = False
+            self.metrics.log_value((module_id, SKIPPED_UPDATES), 1, reduce="lifetime_sum")
+        self.metrics.log_value((module_id, GLOBAL_NORM), norm, window=1)
         if config.grad_clip is None or config.grad_clip_by != "global_norm":
             return super().postprocess_gradients_for_module(  # type: ignore[no-any-return]
                 module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
@@ -65,7 +68,6 @@ class FiniteUpdates(TorchLearner):
         if norm > config.grad_clip:
             # torch's reference of a parameter is the parameter; to list a module's takes longer than to clip
             torch.nn.utils.clip_grads_with_norm_(module_gradients_dict, config.grad_clip, norm)
-        self.metrics.log_value((module_id, GLOBAL_NORM), norm, window=1)
         return module_gradients_dict
 
     def apply_gradients(self, gradients_dict: Gradients) -> None:

@@ -11,6 +11,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from analysis.comparison import compare, last_row
 from analysis.history import read_rows, read_run
 from callbacks.driver.console import SweepConsole
+from callbacks.driver.diagnose import Diagnose
 from callbacks.driver.history import History
 from rlsweep.errors import SweepInterruptedError
 from rlsweep.plan import Plan, PlannedTrial
@@ -121,6 +122,8 @@ class Rounds:
 
     def _fit(self, param_space: dict[str, Any], tune_config: tune.TuneConfig, num_trials: int) -> None:
         sweep = self._plan.sweep
+        tracker = mlflow_tracker(self._plan, self._continuation, self._layout, self._storage)
+        console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
         tune.Tuner(
             trainable_for(self._plan),
             param_space=param_space,
@@ -130,8 +133,9 @@ class Rounds:
                 storage_path=str(self._storage.root.resolve()),
                 callbacks=[
                     History(self._layout, self._on_status),
-                    mlflow_tracker(self._plan, self._continuation, self._layout, self._storage),
-                    SweepConsole(sweep.name, num_trials, sweep.stop.env_steps),
+                    tracker,
+                    console,
+                    Diagnose([tracker.note, console.note]),
                     *driver_callbacks(sweep.callbacks),
                 ],
                 stop=self._budget,

@@ -81,12 +81,16 @@ SCORE_WINDOW = 100
 GLOBAL_NORM = "gradients_default_optimizer_global_norm"
 """RLlib's name of the gradient's norm before it is clipped."""
 
+SKIPPED_UPDATES = "skipped_updates"
+"""Our learners' name of the updates that were left out so far, because their gradient was no number."""
+
 _ACTOR_CRITIC_METRICS = {
     "policy_loss": "policy_loss",
     "vf_loss": "vf_loss",
     "entropy": "entropy",
     "total_loss": "total_loss",
     "gradient_norm": GLOBAL_NORM,
+    "skipped_updates": SKIPPED_UPDATES,
     "lr": "default_optimizer_learning_rate",
     "entropy_coeff": "curr_entropy_coeff",
 }
@@ -105,13 +109,14 @@ LEARNER_METRICS: dict[str, dict[str, str]] = {
         "qf_mean": "qf_mean",
         "td_error_mean": "td_error_mean",
         "gradient_norm": GLOBAL_NORM,
+        "skipped_updates": SKIPPED_UPDATES,
         "lr": "default_optimizer_learning_rate",
     },
 }
 """Row key (without `learner/`) -> RLlib's name, for each algorithm.
 
-RLlib computes the gradient norm only where `grad_clip` is set, and the clip range is only logged where a
-schedule changes it; elsewhere they are NaN.
+The clip range is only logged where a schedule or a phase changes it, and skipped updates once there is one;
+elsewhere they are NaN.
 """
 
 LOSSES = ("total_loss", "qf_loss", "vf_loss_unclipped")

@@ -300,3 +300,21 @@ def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None
     assert "--set resources.gpus_per_learner=0.5: one trial can never start" in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5", "--cpu").returncode == 0
+
+
+def test_a_learning_rate_of_one_is_diagnosed(tmp_path: Path) -> None:
+    """A real case: the policy is deterministic after a few updates, and says so in the console and in MLflow."""
+    settings = [
+        "search.parameters.training.lr.values=[1.0]",
+        "search.parameters.training.num_epochs.values=[6]",
+        "training.train_batch_size_per_learner=256",
+        "stop.env_steps=8k",
+    ]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    done = rlsweep(tmp_path, "run", "cartpole_ppo.yaml", "--profile", "smoke", *overrides)
+    assert done.returncode == 0, done.stderr
+    [trial] = Manifest.read(Storage(tmp_path).run("cartpole_ppo")).trials
+    assert f"{trial.id}: the policy's entropy fell from" in done.stderr
+    assert done.stderr.count("the policy's entropy fell from") == 1
+    tags = MlflowClient(Storage(tmp_path).tracking_uri).get_run(trial.mlflow_run_id).data.tags
+    assert "lower training.lr" in tags["rlsweep.diagnosis.entropy_collapse"]

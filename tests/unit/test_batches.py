@@ -162,7 +162,7 @@ def test_losses_and_gradients_are_those_of_rllib(algorithm: str, precision: str,
     [(0.5, "global_norm"), (1e3, "global_norm"), (0.1, "norm"), (1e-3, "value"), (None, "value")],
 )
 def test_gradients_are_clipped_as_by_rllib(grad_clip: float | None, by: str) -> None:
-    found = []
+    found: list[tuple[torch.Tensor, Any]] = []
     for cls in (STOCK["ppo"], LEARNERS["ppo"]):
         made = learner(cls, "ppo", grad_clip=grad_clip, grad_clip_by=by)
         torch.manual_seed(1)
@@ -171,11 +171,13 @@ def test_gradients_are_clipped_as_by_rllib(grad_clip: float | None, by: str) -> 
             parameter.grad = gradients[ref]
         clipped = made.postprocess_gradients(gradients)
         norm = made.metrics.peek((DEFAULT_MODULE_ID, GLOBAL_NORM), default=0.0)
-        found.append((torch.cat([gradient.flatten() for gradient in clipped.values()]), float(norm)))
+        found.append((torch.cat([gradient.flatten() for gradient in clipped.values()]), norm))
         made.shutdown()
     (theirs, their_norm), (ours, our_norm) = found
     torch.testing.assert_close(ours, theirs)
-    assert our_norm == pytest.approx(their_norm, rel=1e-5)
+    if by == "global_norm":  # RLlib says it then alone, we always do
+        assert float(our_norm) == pytest.approx(float(their_norm), rel=1e-5)
+    assert our_norm > 0
 
 
 def test_an_update_without_numbers_is_left_out(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,46 @@
+"""Warns of what goes wrong in a trial, once for each symptom."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ray.tune import Callback
+
+from callbacks.driver.history import history_row
+from callbacks.driver.symptoms import RULES, Finding
+
+REMEMBERED_ROWS = 2000
+
+Tell = Callable[[str, Finding], None]
+
+
+class Diagnose(Callback):
+    """Looks at the rows of every trial with the rules of `callbacks.driver.symptoms`.
+
+    Args:
+        listeners: each is called once for each symptom of a trial, with the trial's id.
+    """
+
+    def __init__(self, listeners: Sequence[Tell]) -> None:
+        self._listeners = list(listeners)
+        self._rows: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=REMEMBERED_ROWS))
+        self._told: set[tuple[str, str]] = set()
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        trial_id = str(trial)
+        self._rows[trial_id].append(history_row(result))
+        rows = list(self._rows[trial_id])
+        for rule in RULES:
+            seen = (trial_id, rule.__name__)
+            finding = None if seen in self._told else rule(rows)
+            if finding is not None:
+                self._told.add(seen)
+                for tell in self._listeners:
+                    tell(trial_id, finding)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._rows.pop(str(trial), None)
