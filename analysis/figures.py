@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter
 
 from analysis.comparison import is_valid
@@ -127,13 +128,19 @@ def _draw_phases(axes: Axes, curves: list[LearningCurve], names: Sequence[str]) 
             extent = (row + 0.1, row + 0.9)
             alpha = (index + 1) / len(names)
             axes.fill_between(curve.env_steps, *extent, where=is_in, color=colour, alpha=alpha, linewidth=0)
-            if is_in.any():
-                start = curve.env_steps[is_in][0]
-                axes.text(start, row + 0.55, f" {name}", fontsize=7, va="center", clip_on=True)
+            for start in _starts(is_in):
+                text = axes.text(curve.env_steps[start], row + 0.55, f" {name}", fontsize=7, va="center")
+                end = curve.env_steps[start:][is_in[start:].argmin() - 1]
+                text.set_clip_path(Rectangle((0, row), end, 1, transform=axes.transData))
     axes.set_ylim(len(bands), 0)
     axes.set_yticks([])
     axes.set_ylabel("phase")
     axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _starts(is_in: np.ndarray) -> list[int]:
+    """Where runs of True begin."""
+    return [int(index) for index in np.flatnonzero(np.diff(is_in.astype(int), prepend=0) == 1)]
 
 
 def _curve(config_id: str, key: str, tables: list[pd.DataFrame]) -> LearningCurve:

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
+LIVES = "lives"
+"""Key of ALE's infos: lives left, (num_envs,)."""
+
 
 @dataclass(frozen=True)
 class Game:
@@ -22,6 +25,7 @@ class Game:
         env_steps: env steps that it took, steps that a wrapper played included.
         env_index: which sub-environment it was played in.
         truncated: cut by a limit (frames, time) instead of lost or won.
+        lives_lost: in ALE games that have lives; 0 elsewhere.
         phase_entry: the recorder's when the game began.
     """
 
@@ -29,6 +33,7 @@ class Game:
     env_steps: int
     env_index: int
     truncated: bool
+    lives_lost: int = 0
     phase_entry: int = 0
 
 
@@ -50,6 +55,8 @@ class GameRecorder(VectorWrapper):
         self._scores = np.zeros(self.num_envs, dtype=np.float64)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
         self._is_over = np.zeros(self.num_envs, dtype=bool)
+        self._lives = np.zeros(self.num_envs, dtype=np.int64)
+        self._lives_lost = np.zeros(self.num_envs, dtype=np.int64)
         self._phase_entries = np.zeros(self.num_envs, dtype=np.int64)
         self._games: list[Game] = []
 
@@ -57,6 +64,7 @@ class GameRecorder(VectorWrapper):
         everything = np.ones(self.num_envs, dtype=bool)
         mask = (options or {}).get("reset_mask", everything)
         observations, infos = self.env.reset(seed=seed, options=options)
+        self._lives = np.where(mask, infos.get(LIVES, 0), self._lives)
         self._start_games(mask)
         return observations, infos
 
@@ -66,6 +74,10 @@ class GameRecorder(VectorWrapper):
         self._start_games(begins)
         self._scores += np.where(begins, 0.0, rewards)
         self._lengths += ~begins
+        if LIVES in infos:
+            lives = np.array(infos[LIVES])
+            self._lives_lost += (lives < self._lives) & ~begins
+            self._lives = lives
         self._is_over = np.logical_or(terminations, truncations)
         for index in np.flatnonzero(self._is_over):
             self._games.append(
@@ -74,6 +86,7 @@ class GameRecorder(VectorWrapper):
                     env_steps=int(self._lengths[index]),
                     env_index=int(index),
                     truncated=bool(truncations[index] and not terminations[index]),
+                    lives_lost=int(self._lives_lost[index]),
                     phase_entry=int(self._phase_entries[index]),
                 )
             )
@@ -87,5 +100,6 @@ class GameRecorder(VectorWrapper):
     def _start_games(self, mask: np.ndarray) -> None:
         self._scores[mask] = 0.0
         self._lengths[mask] = 0
+        self._lives_lost[mask] = 0
         self._is_over[mask] = False
         self._phase_entries[mask] = self.phase_entry

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
+from rlsweep.rl.games import LIVES
 from rlsweep.spec.env import RewardSpec
-
-LIVES = "lives"
-"""Key of ALE's infos: lives left, (num_envs,)."""
 
 
 class ClipRewards(VectorWrapper):

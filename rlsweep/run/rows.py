@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_PHASE_ENTRIES, GAME_SCORES
+from callbacks.worker.game_scores import GAME_ENV_STEPS, GAME_LIVES_LOST, GAME_PHASE_ENTRIES, GAME_SCORES
 from rlsweep.run.curriculum import PhaseProgress, phase_row
-from rlsweep.spec import ObjectiveSpec, Sweep
+from rlsweep.spec import EnvSpec, ObjectiveSpec, Sweep
 from rlsweep.spec.human_scores import human_normalized
 from rlsweep.store import rows
 
@@ -32,7 +32,8 @@ class Progress:
         best_score, best_env_steps: the best valid score and when it was reached.
         nan_rows: rows in succession whose loss or score is no number.
         reached: keys of `env_steps_to/…` and `seconds_to/…` whose score was reached, and their values.
-        window_scores, window_env_steps: of the last SCORE_WINDOW games, oldest first.
+        best_game: the best game's score.
+        window_scores, window_env_steps, window_lives_lost: of the last SCORE_WINDOW games, oldest first.
         evaluation: the last evaluation's row keys and values.
         phase: where it stands in the curriculum; the first phase without one.
     """
@@ -46,17 +47,22 @@ class Progress:
     score_area: float = 0.0
     best_score: float = -math.inf
     best_env_steps: int = 0
+    best_game: float = -math.inf
     nan_rows: int = 0
     reached: dict[str, float] = field(default_factory=dict)
     window_scores: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     window_env_steps: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
+    window_lives_lost: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     evaluation: dict[str, float] = field(default_factory=lambda: evaluation_row([]))
     phase: PhaseProgress = field(default_factory=PhaseProgress)
 
-    def add_games(self, scores: Iterable[float], env_steps: Iterable[float]) -> None:
+    def add_games(
+        self, scores: Sequence[float], env_steps: Iterable[float], lives_lost: Iterable[float]
+    ) -> None:
         """Note games that ended, in the order of their ends."""
-        scores = list(scores)
         self.games += len(scores)
+        self.best_game = max([self.best_game, *scores])
+        self.window_lives_lost.extend(lives_lost)
         self.window_scores.extend(scores)
         self.window_env_steps.extend(env_steps)
 
@@ -69,11 +75,11 @@ class Progress:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
         """The inverse of `to_json`."""
-        others = ("window_scores", "window_env_steps", "phase")
-        progress = cls(**{name: value for name, value in data.items() if name not in others})
+        windows = ("window_scores", "window_env_steps", "window_lives_lost")
+        progress = cls(**{name: value for name, value in data.items() if name not in (*windows, "phase")})
         progress.phase = PhaseProgress(**data["phase"])
-        progress.window_scores.extend(data["window_scores"])
-        progress.window_env_steps.extend(data["window_env_steps"])
+        for window in windows:
+            getattr(progress, window).extend(data[window])
         return progress
 
     @property
@@ -97,7 +103,7 @@ def update(
     runners = result.get("env_runners", {})
     before = progress.env_steps
     scores = _items(runners.get(GAME_SCORES))
-    progress.add_games(scores, _items(runners.get(GAME_ENV_STEPS)))
+    progress.add_games(scores, _items(runners.get(GAME_ENV_STEPS)), _items(runners.get(GAME_LIVES_LOST)))
     if sweep.curriculum is not None:
         entries = _items(runners.get(GAME_PHASE_ENTRIES))
         progress.phase.add_games(scores, entries, sweep.curriculum.window)
@@ -153,21 +159,14 @@ def result_row(
         new_env_steps: env steps of this iteration.
         seconds: of this iteration.
     """
-    scores = np.array(progress.window_scores)
     thresholds = [objective.key for objective in sweep.objective if objective.threshold is not None]
     learner = result.get("learners", {}).get("default_policy", {})
     timers = result.get("timers", {})
     return {
         rows.SCORE: progress.score,
         rows.SCORE_VALID: progress.games >= parallel_games,
-        rows.SCORE_STD: _statistic(np.std, scores),
-        rows.SCORE_MIN: _statistic(np.min, scores),
-        rows.SCORE_MAX: _statistic(np.max, scores),
-        rows.AUC: progress.score_area / progress.env_steps if progress.score_area else math.nan,
-        rows.HUMAN_NORMALIZED: _human_normalized(sweep.env_in_phase(progress.phase.index).id, progress.score),
+        **_game_row(progress, sweep.env_in_phase(progress.phase.index)),
         **{key: progress.reached.get(key, math.nan) for key in thresholds},
-        rows.GAMES: progress.games,
-        rows.GAME_ENV_STEPS: _statistic(np.mean, np.array(progress.window_env_steps)),
         rows.ENV_STEPS: progress.env_steps,
         rows.FRAMES: progress.frames,
         rows.STEPS_PER_SECOND: new_env_steps / seconds if seconds > 0 else math.nan,
@@ -179,6 +178,25 @@ def result_row(
             for key, name in rows.LEARNER_METRICS[sweep.algorithm].items()
         },
         **{rows.TIMERS_PREFIX + key: _number(timers.get(name)) for key, name in rows.TIMERS.items()},
+    }
+
+
+def _game_row(progress: Progress, env: EnvSpec) -> dict[str, float | int]:
+    """What the whole games say, beside their mean score."""
+    scores = np.array(progress.window_scores)
+    env_steps = _statistic(np.mean, np.array(progress.window_env_steps))
+    return {
+        rows.SCORE_STD: _statistic(np.std, scores),
+        rows.SCORE_MIN: _statistic(np.min, scores),
+        rows.SCORE_MAX: _statistic(np.max, scores),
+        rows.SCORE_MEDIAN: _statistic(np.median, scores),
+        rows.SCORE_BEST: progress.best_game if progress.games else math.nan,
+        rows.AUC: progress.score_area / progress.env_steps if progress.score_area else math.nan,
+        rows.HUMAN_NORMALIZED: _human_normalized(env.id, progress.score),
+        rows.GAMES: progress.games,
+        rows.GAME_ENV_STEPS: env_steps,
+        rows.GAME_FRAMES: env_steps * env.frames_per_env_step,
+        rows.LIVES_LOST: _statistic(np.mean, np.array(progress.window_lives_lost)),
     }
 
 

@@ -14,7 +14,11 @@ SCORE_VALID = "score_valid"
 SCORE_STD = "score_std"
 SCORE_MIN = "score_min"
 SCORE_MAX = "score_max"
+SCORE_MEDIAN = "score_median"
 """Over the same games as `score`."""
+
+SCORE_BEST = "score_best"
+"""Of the best game since the trial began."""
 
 AUC = "auc"
 """Mean of `score` over the env steps so far (area under the learning curve divided by its length): sample
@@ -23,7 +27,7 @@ efficiency. Before the first game the curve is as high as its first value; NaN u
 HUMAN_NORMALIZED = "human_normalized"
 """`score` where a random player has 0 and a human 1; NaN where the game's human score is not known."""
 
-WINDOW_SCORES = (SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, AUC, HUMAN_NORMALIZED)
+WINDOW_SCORES = (SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, SCORE_MEDIAN, AUC, HUMAN_NORMALIZED)
 """The keys that `score_valid` speaks of."""
 
 METRIC_ALIASES = {"eval_score": "evaluation/score"}
@@ -38,7 +42,10 @@ GAMES = "games"
 """Whole games ended since the trial began."""
 
 GAME_ENV_STEPS = "game_env_steps"
-"""Mean length of the same games as `score`, in env steps."""
+GAME_FRAMES = "game_frames"
+LIVES_LOST = "lives_lost"
+"""Means over the same games as `score`: length in env steps and in emulator frames, lives lost (0 where the
+game has none)."""
 
 ENV_STEPS = "env_steps"
 """Agent decisions over all env runners since the trial began."""
@@ -129,8 +136,8 @@ TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learn
 def row_keys(algorithm: str) -> list[str]:
     """Every key of a row of that algorithm that can be an objective."""
     return [
-        *(SCORE, SCORE_STD, SCORE_MIN, SCORE_MAX, AUC, HUMAN_NORMALIZED),
-        *(GAMES, GAME_ENV_STEPS, STEPS_PER_SECOND, SECONDS),
+        *(*WINDOW_SCORES, SCORE_BEST, GAMES, GAME_ENV_STEPS, GAME_FRAMES, LIVES_LOST),
+        *(STEPS_PER_SECOND, SECONDS),
         *(EVALUATION_SCORE, EVALUATION_SCORE_STD),
         *(LEARNER_PREFIX + key for key in LEARNER_METRICS[algorithm]),
         *(TIMERS_PREFIX + key for key in TIMERS),

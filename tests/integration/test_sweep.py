@@ -303,7 +303,7 @@ def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None
 
 
 def test_a_learning_rate_of_one_is_diagnosed(tmp_path: Path) -> None:
-    """A real case: the policy is deterministic after a few updates, and says so in the console and in MLflow."""
+    """A real case: the policy is deterministic after a few updates; console and MLflow say so."""
     settings = [
         "search.parameters.training.lr.values=[1.0]",
         "search.parameters.training.num_epochs.values=[6]",

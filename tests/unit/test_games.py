@@ -32,6 +32,16 @@ def random_actions(env: VectorEnv, seed: int = 0) -> Any:
     return lambda _: random.integers(env.single_action_space.n, size=env.num_envs)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("terminal_on_life_loss", [False, True])
+def test_a_game_of_breakout_costs_five_lives(terminal_on_life_loss: bool) -> None:
+    env = make_atari(breakout(terminal_on_life_loss=terminal_on_life_loss), 2)
+    play(env, 900, random_actions(env))
+    games = game_recorder(env).pop_games()
+    env.close()
+    assert len(games) > 2
+    assert {game.lives_lost for game in games} == {5}
+
+
 @pytest.mark.parametrize("game", ["Breakout", "Pong", "SpaceInvaders", "MsPacman"])
 @pytest.mark.parametrize("grayscale", [True, False])
 def test_both_backends_give_the_same_pixels_rewards_and_ends(game: str, grayscale: bool) -> None:

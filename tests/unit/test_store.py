@@ -133,6 +133,7 @@ def test_rows_have_the_same_keys_before_anything_is_known_and_after() -> None:
                 "num_env_steps_sampled_lifetime": 100,
                 "game_scores": [1.0, 4.0],
                 "game_env_steps": [10, 30],
+                "game_lives_lost": [5, 4],
             }
         },
         seconds=2.0,
@@ -147,20 +148,23 @@ def test_rows_have_the_same_keys_before_anything_is_known_and_after() -> None:
     assert second["frames"] == 400
     assert second["steps_per_second"] == 50
     assert second["game_env_steps"] == 20
+    assert second["game_frames"] == 80
+    assert second["lives_lost"] == 4.5
+    assert (second["score_median"], second["score_best"]) == (2.5, 4.0)
     assert second["learner/entropy"] == 0.5
 
 
 def test_the_score_is_of_the_last_hundred_games() -> None:
     progress = Progress()
-    progress.add_games([0.0] * 50, [1] * 50)
-    progress.add_games([1.0] * 80, [1] * 80)
+    progress.add_games([0.0] * 50, [1] * 50, [0] * 50)
+    progress.add_games([1.0] * 80, [1] * 80, [0] * 80)
     assert row_of(progress, {})["score"] == pytest.approx(0.8)
     assert progress.games == 130
 
 
 def test_progress_survives_json() -> None:
     progress = Progress(env_steps=7, seconds=1.5)
-    progress.add_games([1.0, 2.0], [3, 4])
+    progress.add_games([1.0, 2.0], [3, 4], [5, 5])
     again = Progress.from_json(progress.to_json())
     assert (again.env_steps, again.seconds, again.games) == (7, 1.5, 2)
     assert again.window_scores == progress.window_scores
