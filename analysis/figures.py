@@ -129,7 +129,9 @@ def _draw_phases(axes: Axes, curves: list[LearningCurve], names: Sequence[str]) 
             alpha = (index + 1) / len(names)
             axes.fill_between(curve.env_steps, *extent, where=is_in, color=colour, alpha=alpha, linewidth=0)
             for start in _starts(is_in):
-                text = axes.text(curve.env_steps[start], row + 0.55, f" {name}", fontsize=7, va="center")
+                text = axes.text(
+                    curve.env_steps[start], row + 0.55, f" {name}", fontsize=7, va="center", clip_on=True
+                )
                 end = curve.env_steps[start:][is_in[start:].argmin() - 1]
                 text.set_clip_path(Rectangle((0, row), end, 1, transform=axes.transData))
     axes.set_ylim(len(bands), 0)

@@ -5,11 +5,12 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 
 from analysis.comparison import compare, winner
-from analysis.figures import learning_curves
+from analysis.figures import draw_learning_curves, learning_curves
 from analysis.history import read_rows, read_run
 from analysis.report import write_report
 from rlsweep.errors import RunError
@@ -179,6 +180,29 @@ def test_curves_of_seeds_meet_on_one_grid(tmp_path: Path) -> None:
     assert curve.mean[middle] == pytest.approx((0.1 * curve.env_steps[middle] + 2.0) / 2)
     assert np.isnan(curve.mean[-1]), "after the shorter seed a mean would jump to the longer one"
     assert np.isnan(curve.seeds[1, -1])
+
+
+def test_a_curve_knows_the_phase_that_each_seed_was_in(tmp_path: Path) -> None:
+    def in_phase(env_steps: int, phase: int) -> dict[str, Any]:
+        return row(env_steps, 1.0) | {"curriculum/phase": phase, "curriculum/phase_name": "ab"[phase]}
+
+    layout = make_run(
+        tmp_path,
+        {
+            ("a", 0): [in_phase(0, 0), in_phase(100, 0), in_phase(200, 1), in_phase(300, 0)],
+            ("a", 1): [in_phase(0, 0), in_phase(150, 1)],
+        },
+    )
+    (curve,) = learning_curves(read_run(layout))
+    first, second = curve.phases
+    assert [first[np.searchsorted(curve.env_steps, steps)] for steps in (50, 101, 199, 299)] == [0, 1, 1, 0]
+    assert second[np.searchsorted(curve.env_steps, 100)] == 1
+    assert math.isnan(second[-1]), "it had ended"
+    plain, shown = tmp_path / "plain.png", tmp_path / "phases.png"
+    draw_learning_curves([curve], "score", "t", plain)
+    draw_learning_curves([curve], "score", "t", shown, ["a", "b"])
+    heights = [imageio.imread(path).shape[0] for path in (plain, shown)]
+    assert heights[1] > heights[0], "bands below the curves"
 
 
 def test_the_report_is_a_page_and_a_picture(tmp_path: Path) -> None:
