@@ -45,6 +45,35 @@ class TrialCallback(RLlibCallback):
         """
         return {}
 
+    def on_loss(
+        self,
+        *,
+        learner: Any,
+        module_id: str,
+        config: Any,
+        batch: Mapping[str, Any],
+        fwd_out: Mapping[str, Any],
+    ) -> None:
+        """In a learner, after the loss of each minibatch was computed.
+
+        Args:
+            learner: `learner.metrics` is its logger.
+            module_id: RLlib's name of the module.
+            config: of the algorithm.
+            batch: the minibatch, tensors (B, …).
+            fwd_out: what the module gave for it.
+        """
+
+    def on_times(self, *, learner: Any, forward: float, backward: float, optimizer: float) -> None:
+        """In a learner, after some of its minibatches.
+
+        Args:
+            learner: `learner.metrics` is its logger.
+            forward: seconds of the forward pass and the loss.
+            backward: of the backward pass.
+            optimizer: of clipping and the optimizer.
+        """
+
     def on_gradients(self, *, learner: Any, module_id: str, gradients: Mapping[Any, Any]) -> None:
         """In a learner, after each backward pass and before clipping.
 

@@ -1,4 +1,4 @@
-"""`callbacks:` of a spec -> classes, and the hooks of those that watch a learner."""
+"""`callbacks:` of a spec -> what makes them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
-from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.tune import Callback
 
-from callbacks.worker.trial_callback import TrialCallback, overrides
 from rlsweep.errors import PreflightError, nearest
 from rlsweep.spec.callbacks import CallbackSpec
 
@@ -60,32 +58,6 @@ def callback_maker(spec: CallbackSpec) -> Make:
     except Exception as error:  # a callback is anybody's code
         raise _error(spec, f"{type(error).__name__}: {error}") from error
     return make
-
-
-class WatchedLearner(TorchLearner):
-    """A learner that calls the callbacks which watch it (`TrialCallback.on_gradients`, `on_update_end`)."""
-
-    def build(self) -> None:
-        super().build()
-        makers: Iterable[Make] = self.config.learner_config_dict.get(CALLBACKS, ())
-        made = [one for make in makers if isinstance(one := make(), TrialCallback)]
-        self._watch_gradients = [one for one in made if overrides(one, "on_gradients")]
-        self._watch_updates = [one for one in made if overrides(one, "on_update_end")]
-
-    def postprocess_gradients_for_module(
-        self, *, module_id: str, config: Any = None, module_gradients_dict: dict[Any, Any]
-    ) -> Any:
-        for callback in self._watch_gradients:
-            callback.on_gradients(learner=self, module_id=module_id, gradients=module_gradients_dict)
-        return super().postprocess_gradients_for_module(
-            module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
-        )
-
-    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        super().after_gradient_based_update(timesteps=timesteps)
-        for callback in self._watch_updates:
-            for module_id in self.module.keys():  # noqa: SIM118  a MultiRLModule is no mapping
-                callback.on_update_end(learner=self, module_id=module_id)
 
 
 def _class(spec: CallbackSpec) -> type[Any]:

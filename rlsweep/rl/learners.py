@@ -17,8 +17,8 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
-from rlsweep.rl.callbacks import WatchedLearner
 from rlsweep.rl.coefficients import ChangingHyperparameters, ScheduledLoss
+from rlsweep.rl.watched_learner import WatchedLearner
 from rlsweep.store.rows import GLOBAL_NORM, SKIPPED_UPDATES
 
 logger = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import ENV_RESET_TIMER, ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, WEIGHTS_SEQ_NO
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 
+from callbacks.worker.learner_diagnostics import SAMPLE_WAIT_TIMER
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.fragments import Rows
 from rlsweep.rl.reuse import ReusableEnvRunner
@@ -34,6 +35,7 @@ class FragmentEnvRunner(ReusableEnvRunner):
     """
 
     _needs_initial_reset: bool
+    _ended: float | None = None
 
     def make_env(self) -> None:
         super().make_env()
@@ -66,13 +68,22 @@ class FragmentEnvRunner(ReusableEnvRunner):
                 random_actions=random_actions,
                 force_reset=force_reset,
             )
+        self._log_wait()
         if force_reset or self._needs_initial_reset:
             self._reset_all()
         # Inside of an outer autocast context, itself off, the torso's own keeps its bf16 weights over steps,
         # as long as no other thread of the process leaves one: autocast's cache is the process's.
         with torch.autocast(self._device.type, enabled=False):
             env_steps = self._run(num_timesteps, explore, random_actions)
-        return self._cut(env_steps)
+        fragment = self._cut(env_steps)
+        self._ended = time.perf_counter()
+        return fragment
+
+    def _log_wait(self) -> None:
+        """How long it had nothing to sample since the last time."""
+        if self._ended is not None:
+            waited = time.perf_counter() - self._ended
+            self.metrics.log_value(SAMPLE_WAIT_TIMER, waited, reduce="mean", window=1)
 
     def _run(self, num_timesteps: int, explore: bool, random_actions: bool) -> int:
         """Step until so many env steps are made; how many there were."""

@@ -62,6 +62,7 @@ SHIPPED = shipped()
 def test_there_are_so_many() -> None:
     assert SHIPPED == [
         "callbacks.worker.actions:ActionHistogram",
+        "callbacks.worker.learner_diagnostics:LearnerDiagnostics",
         "callbacks.worker.norms:GradientNorms",
         "callbacks.worker.norms:WeightNorms",
         "callbacks.worker.system_use:SystemUse",

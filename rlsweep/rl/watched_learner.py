@@ -1,0 +1,80 @@
+"""A learner that lets callbacks watch it (`callbacks.worker.trial_callback`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+
+from callbacks.worker.trial_callback import TrialCallback, overrides
+from rlsweep.rl.callbacks import CALLBACKS, Make
+from rlsweep.rl.laps import Laps
+
+TIMED_MINIBATCHES = 16
+"""One minibatch in so many is timed: on a GPU each look at a clock waits for it."""
+
+
+class WatchedLearner(TorchLearner):
+    """A mixin that calls the hooks which callbacks override; without any it does nothing."""
+
+    def build(self) -> None:
+        super().build()
+        makers: Iterable[Make] = self.config.learner_config_dict.get(CALLBACKS, ())
+        made = [one for make in makers if isinstance(one := make(), TrialCallback)]
+
+        def watching(hook: str) -> list[TrialCallback]:
+            return [one for one in made if overrides(one, hook)]
+
+        self._watch_losses, self._watch_gradients = watching("on_loss"), watching("on_gradients")
+        self._watch_times, self._watch_updates = watching("on_times"), watching("on_update_end")
+        self._laps: Laps | None = None
+        self._num_minibatches = 0
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Any:
+        loss = super().compute_loss_for_module(
+            module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
+        )
+        for callback in self._watch_losses:
+            callback.on_loss(learner=self, module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
+        return loss
+
+    def _uncompiled_update(self, batch: dict[str, Any], **kwargs: Any) -> Any:
+        is_timed = bool(self._watch_times) and self._num_minibatches % TIMED_MINIBATCHES == 0
+        self._num_minibatches += 1
+        if not is_timed:
+            return super()._uncompiled_update(batch, **kwargs)
+        laps = self._laps = Laps(self._device)
+        laps.mark()
+        found = super()._uncompiled_update(batch, **kwargs)
+        laps.mark()
+        self._laps = None
+        forward, backward, optimizer = laps.seconds()
+        for callback in self._watch_times:
+            callback.on_times(learner=self, forward=forward, backward=backward, optimizer=optimizer)
+        return found
+
+    def compute_gradients(self, loss_per_module: dict[str, Any], **kwargs: Any) -> Any:
+        if self._laps is None:
+            return super().compute_gradients(loss_per_module, **kwargs)
+        self._laps.mark()
+        gradients = super().compute_gradients(loss_per_module, **kwargs)
+        self._laps.mark()
+        return gradients
+
+    def postprocess_gradients_for_module(
+        self, *, module_id: str, config: Any = None, module_gradients_dict: dict[Any, Any]
+    ) -> Any:
+        for callback in self._watch_gradients:
+            callback.on_gradients(learner=self, module_id=module_id, gradients=module_gradients_dict)
+        return super().postprocess_gradients_for_module(
+            module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
+        )
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        super().after_gradient_based_update(timesteps=timesteps)
+        for callback in self._watch_updates:
+            for module_id in self.module.keys():  # noqa: SIM118  a MultiRLModule is no mapping
+                callback.on_update_end(learner=self, module_id=module_id)
