@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis.comparison import ConfigurationResult, compare
 from analysis.figures import MAX_CURVES, draw_learning_curves, learning_curves
 from analysis.history import RunHistory, read_run
+from analysis.throughput import write_throughput
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Objective
 
@@ -38,8 +39,9 @@ def write_report(layout: RunLayout) -> Path:
         layout.report / FIGURE,
         [phase["name"] for phase in curriculum.get("phases", [])],
     )
+    throughput = write_throughput(run, layout.report)
     target = layout.report / REPORT
-    target.write_text(_markdown(run, ranked, len(curves)), "utf-8")
+    target.write_text(_markdown(run, ranked, len(curves), throughput), "utf-8")
     return target
 
 
@@ -75,7 +77,9 @@ def _line(configuration: ConfigurationResult) -> list[str]:
     ]
 
 
-def _markdown(run: RunHistory, ranked: list[ConfigurationResult], num_curves: int) -> str:
+def _markdown(
+    run: RunHistory, ranked: list[ConfigurationResult], num_curves: int, throughput: Path | None
+) -> str:
     manifest = run.manifest
     header, *lines = table(run, ranked)
     parts = [
@@ -89,6 +93,8 @@ def _markdown(run: RunHistory, ranked: list[ConfigurationResult], num_curves: in
     ]
     if num_curves > MAX_CURVES:
         parts.append(f"The figure shows the best {MAX_CURVES} of {num_curves} configurations.")
+    if throughput is not None:
+        parts.append(f"Where the time went: [{throughput.name}]({throughput.name}).")
     parts.append(
         f"git commit `{manifest.git_commit or 'unknown'}`, "
         + ", ".join(f"{name} {number}" for name, number in manifest.versions.items())

@@ -19,6 +19,7 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_ENV_STEPS_TRAINED_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
+    SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
 )
@@ -56,7 +57,8 @@ class LearnerDiagnostics(TrialCallback):
     - `batching_seconds` of a train batch, `forward_seconds`, `backward_seconds`, `optimizer_seconds` of a
       minibatch, `weight_sync_seconds`.
     - `queue_length`, `queue_wait_seconds`: batches that wait for the learner, and how long it waits for one
-      (IMPALA, APPO); `sample_wait_seconds`: how long an env runner has nothing to do between two samples.
+      (IMPALA, APPO); `sample_seconds`, `sample_wait_seconds`: of one sample of an env runner, and how long it
+      has nothing to do before the next.
     - `env_steps_produced_per_second`, `env_steps_consumed_per_second`; each epoch consumes its steps again.
 
     Args:
@@ -75,7 +77,12 @@ class LearnerDiagnostics(TrialCallback):
             *([*ratios, "policy_lag_updates"] if facts.algorithm in ACTOR_CRITIC else []),
             *("batching_seconds", *_SECONDS, "weight_sync_seconds"),
             *(["queue_length", "queue_wait_seconds"] if is_asynchronous else []),
-            *("sample_wait_seconds", "env_steps_produced_per_second", "env_steps_consumed_per_second"),
+            *(
+                "sample_seconds",
+                "sample_wait_seconds",
+                "env_steps_produced_per_second",
+                "env_steps_consumed_per_second",
+            ),
         ]
         return [f"diagnostics/{key}" for key in found]
 
@@ -114,6 +121,7 @@ class LearnerDiagnostics(TrialCallback):
             "weight_sync_seconds": timers.get(SYNCH_WORKER_WEIGHTS_TIMER),
             "queue_length": learner.get(QUEUE_LENGTH),
             "queue_wait_seconds": learner.get(QUEUE_WAIT_TIMER),
+            "sample_seconds": runners.get(SAMPLE_TIMER),
             "sample_wait_seconds": runners.get(SAMPLE_WAIT_TIMER),
         }
         found |= self._rates(

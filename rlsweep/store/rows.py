@@ -82,6 +82,9 @@ TIMERS_PREFIX = "timers/"
 CUSTOM_PREFIX = "custom/"
 """Of what RLlib's learners and timers say, and of the spec's callbacks."""
 
+DIAGNOSTICS_PREFIX = CUSTOM_PREFIX + "diagnostics/"
+"""Of the callback LearnerDiagnostics."""
+
 SCORE_WINDOW = 100
 """Games in `score`, as in Mnih et al. 2013 (average per 100 episodes) and OpenAI Baselines."""
 
