@@ -49,7 +49,7 @@ def write_throughput(run: RunHistory, folder: Path) -> Path | None:
         *rest,
         "\n".join(lines),
         _table(found),
-        "Medians over the last half of each trial's rows. A learner without a thread of its own never waits. "
+        "Medians over the last half of each trial's rows; forward, backward and optimizer of one minibatch. "
         "An epoch consumes its env steps again.",
         f"![diagnostics]({FIGURE})",
     ]
@@ -64,15 +64,17 @@ def _table(found: dict[str, Shares]) -> str:
         "trial",
         "learner busy",
         "env runner busy",
+        "CPUs busy",
         "env steps/s produced",
         "consumed",
-        *(f"{part} (ms)" for part in parts),
+        *(f"{part.replace('_', ' ')} (ms)" for part in parts),
     ]
     lines = [
         [
             trial_id,
             _percent(one.learner),
             _percent(one.env_runners),
+            _percent(one.node_cpus),
             _number(one.produced, 0),
             _number(one.consumed, 0),
             *(_number(1000 * one.seconds[part], 2) for part in parts),
@@ -98,7 +100,8 @@ def _draw(trials: dict[str, pd.DataFrame], title: str, path: Path) -> None:
                 axes.plot(rows[ENV_STEPS], rows[key].to_numpy(float), linewidth=1.1, label=trial_id)
         axes.set_title(key.removeprefix(DIAGNOSTICS_PREFIX), loc="left", fontsize=8)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.yaxis.set_major_formatter(EngFormatter(sep="", unit="s" if key.endswith("_seconds") else ""))
+        if key.endswith("_seconds"):
+            axes.yaxis.set_major_formatter(EngFormatter(sep="", unit="s"))
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

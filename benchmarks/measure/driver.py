@@ -22,7 +22,8 @@ from benchmarks.measure.stopwatch import report
 from benchmarks.measure.work import ROOT
 from rlsweep.plan import Plan, make
 from rlsweep.run.launch import launch
-from rlsweep.run.rows import Progress, result_row
+from rlsweep.run.progress import Progress
+from rlsweep.run.rows import result_row
 from rlsweep.run.session import ray_session
 from rlsweep.spec import load
 from rlsweep.store import rows

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
+from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from benchmarks.measure.stopwatch import Stopwatch
@@ -12,7 +14,13 @@ from benchmarks.measure.stopwatch import Stopwatch
 ASYNCHRONOUS = ("impala", "appo")
 
 
-def time_training(algorithm: str, config: AlgorithmConfig, seconds: float, **details: Any) -> None:
+def time_training(
+    algorithm: str,
+    config: AlgorithmConfig,
+    seconds: float,
+    after_iteration: Callable[[Algorithm, dict[str, Any]], None] | None = None,
+    **details: Any,
+) -> None:
     """Train for a while and print the env steps per second, sampling, learning and all the rest.
 
     IMPALA drops samples that its learner has no time for: an env step counts only if it was trained on.
@@ -21,16 +29,17 @@ def time_training(algorithm: str, config: AlgorithmConfig, seconds: float, **det
         algorithm: its name.
         config: RLlib's.
         seconds: to measure at least, after a first iteration in which it has learned.
+        after_iteration: what else a trial does with the algorithm and its result; measured too.
         details: printed beside the result.
     """
     built = config.build_algo()
     try:
-        sampled, trained = _train(built, 0)
+        sampled, trained = _train(built, 0, after_iteration)
         while not trained:
-            sampled, trained = _train(built, trained)
+            sampled, trained = _train(built, trained, after_iteration)
         watch, first_trained = Stopwatch(seconds), trained
         while not watch.note(sampled):
-            sampled, trained = _train(built, trained)
+            sampled, trained = _train(built, trained, after_iteration)
     finally:
         built.stop()
         shutil.rmtree(built.logdir, ignore_errors=True)  # an empty folder in ~/ray_results
@@ -39,13 +48,15 @@ def time_training(algorithm: str, config: AlgorithmConfig, seconds: float, **det
     watch.report(share_of_samples_used=used, trained_per_env_step=trained_per_env_step, **details)
 
 
-def _train(algorithm: Any, trained: int) -> tuple[int, int]:
+def _train(algorithm: Any, trained: int, after_iteration: Any) -> tuple[int, int]:
     """One iteration; env steps sampled and trained on since the beginning, `trained` of them before.
 
     RLlib's `num_env_steps_trained_lifetime` counts the whole batch again for each minibatch. A result of an
     asynchronous learner that has not finished a batch says nothing of what it trained on.
     """
     result = algorithm.train()
+    if after_iteration is not None:
+        after_iteration(algorithm, result)
     sampled = result["env_runners"].get("num_env_steps_sampled_lifetime", 0)
     learners = result.get("learners", {}).get("__all_modules__", {})
     return int(sampled), max(trained, int(learners.get("num_module_steps_trained_lifetime", 0)))

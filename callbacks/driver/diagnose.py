@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,15 +25,17 @@ class Diagnose(Callback):
 
     def __init__(self, listeners: Sequence[Tell]) -> None:
         self._listeners = list(listeners)
-        self._rows: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=REMEMBERED_ROWS))
+        self._rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._told: set[tuple[str, str]] = set()
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         trial_id = str(trial)
-        self._rows[trial_id].append(history_row(result))
-        rows = list(self._rows[trial_id])
+        rows = self._rows[trial_id]
+        rows.append(history_row(result))
+        if len(rows) > REMEMBERED_ROWS:  # of the older half, every second one
+            del rows[1 : REMEMBERED_ROWS // 2 : 2]
         for rule in RULES:
             seen = (trial_id, rule.__name__)
             finding = None if seen in self._told else rule(rows)
@@ -43,4 +45,7 @@ class Diagnose(Callback):
                     tell(trial_id, finding)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._rows.pop(str(trial), None)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._rows.pop(str(trial), None)

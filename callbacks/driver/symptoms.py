@@ -69,11 +69,11 @@ def no_whole_game(rows: Rows) -> Finding | None:
 
 
 def collapsed_entropy(rows: Rows) -> Finding | None:
-    """The policy has become deterministic."""
-    first = next((value for value in _values(rows, ENTROPY)), math.nan)
-    last = _values(rows[-SHORT_ROWS:], ENTROPY)
-    if len(last) < SHORT_ROWS or not max(last) < COLLAPSED_ENTROPY_SHARE * first:
+    """The policy has become deterministic. Continuous actions are left out: their entropy has no zero."""
+    entropies, last = _values(rows, ENTROPY), _values(rows[-SHORT_ROWS:], ENTROPY)
+    if len(last) < SHORT_ROWS or min(entropies) < 0 or max(last) >= COLLAPSED_ENTROPY_SHARE * entropies[0]:
         return None
+    first = entropies[0]
     return Finding(
         "entropy_collapse",
         f"the policy's entropy fell from {first:.2g} to {last[-1]:.2g}: it no longer explores",
@@ -166,7 +166,8 @@ def unchanged_score(rows: Rows) -> Finding | None:
     if not is_long or len(scores) < SHORT_ROWS:
         return None
     spread, mean = max(scores) - min(scores), sum(scores) / len(scores)
-    if spread > UNCHANGED_SHARE * abs(mean):
+    has_solved_it = spread == 0 and scores[-1] > _values(rows, SCORE)[0]
+    if spread > UNCHANGED_SHARE * abs(mean) or has_solved_it:
         return None
     return Finding(
         "unchanged_score",

@@ -19,23 +19,27 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_ENV_STEPS_TRAINED_LIFETIME,
     REPLAY_BUFFER_SAMPLE_TIMER,
-    SAMPLE_TIMER,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
 )
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts, learner_metrics
 
-SAMPLE_WAIT_TIMER = "sample_wait_timer"
-"""What our env runners call the seconds between the end of a sample and the next one's beginning."""
+SAMPLE_SECONDS = "sample_seconds"
+SAMPLE_WAIT_SECONDS = "sample_wait_seconds"
+"""Metric keys of our env runners: seconds of a sample, and from its end to the next one's beginning."""
+
+UPDATE_SECONDS = "update_seconds"
+LEARNER_WAIT_SECONDS = "learner_wait_seconds"
+"""Metric keys: seconds of an update, and those between its end and the next one's beginning."""
 
 QUEUE_LENGTH = "queue_length"
 """Metric key: batches that wait for the learner's thread when it has made an update."""
 
-QUEUE_WAIT_TIMER = "learner_thread_in_queue_wait_timer"
-"""RLlib's name of the seconds that the learner's thread waits for a batch."""
-
 EVERY_MINIBATCHES = 16
+WINDOW = 32
+"""Measurements that a mean of seconds is taken over; RLlib's own timers remember hundreds."""
+
 C_BAR = 1.0
 """Where V-trace clips its trace coefficients; fixed in RLlib (Espeholt et al. 2018, section 4.1)."""
 
@@ -43,7 +47,8 @@ ASYNCHRONOUS = ("impala", "appo")
 ACTOR_CRITIC = ("ppo", "appo", "impala")
 
 _RATIOS = ("ratio_min", "ratio_mean", "ratio_max", "rho_clipped_share", "c_clipped_share", "kl")
-_SECONDS = ("forward_seconds", "backward_seconds", "optimizer_seconds")
+_MINIBATCH_SECONDS = ("forward_seconds", "backward_seconds", "optimizer_seconds")
+_SECONDS = (UPDATE_SECONDS, LEARNER_WAIT_SECONDS, *_MINIBATCH_SECONDS)
 
 
 class LearnerDiagnostics(TrialCallback):
@@ -54,11 +59,12 @@ class LearnerDiagnostics(TrialCallback):
     - `ratio_min`, `ratio_mean`, `ratio_max`: importance ratios pi/mu of the last minibatch looked at,
       `rho_clipped_share`, `c_clipped_share`: of them above V-trace's rho-bar and c-bar (IMPALA, APPO), `kl`
       of mu and pi, `policy_lag_updates`: updates since the policy that sampled. Not for DQN, which replays.
-    - `batching_seconds` of a train batch, `forward_seconds`, `backward_seconds`, `optimizer_seconds` of a
-      minibatch, `weight_sync_seconds`.
-    - `queue_length`, `queue_wait_seconds`: batches that wait for the learner, and how long it waits for one
-      (IMPALA, APPO); `sample_seconds`, `sample_wait_seconds`: of one sample of an env runner, and how long it
-      has nothing to do before the next.
+    - `update_seconds`, `learner_wait_seconds`: of one update, and how long the learner has nothing to do
+      before the next; `forward_seconds`, `backward_seconds`, `optimizer_seconds` of a minibatch in it;
+      `batching_seconds` of a train batch and `weight_sync_seconds`, RLlib's own means over hundreds of them;
+      `queue_length`: batches that wait for the learner (IMPALA, APPO).
+    - `sample_seconds`, `sample_wait_seconds`: of one sample of an env runner, and how long it has nothing to
+      do before the next.
     - `env_steps_produced_per_second`, `env_steps_consumed_per_second`; each epoch consumes its steps again.
 
     Args:
@@ -72,17 +78,12 @@ class LearnerDiagnostics(TrialCallback):
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
         is_asynchronous = facts.algorithm in ASYNCHRONOUS
-        ratios = [key for key in _RATIOS if is_asynchronous or "clipped" not in key]
+        ratio_keys = [key for key in _RATIOS if is_asynchronous or "clipped" not in key]
         found = [
-            *([*ratios, "policy_lag_updates"] if facts.algorithm in ACTOR_CRITIC else []),
-            *("batching_seconds", *_SECONDS, "weight_sync_seconds"),
-            *(["queue_length", "queue_wait_seconds"] if is_asynchronous else []),
-            *(
-                "sample_seconds",
-                "sample_wait_seconds",
-                "env_steps_produced_per_second",
-                "env_steps_consumed_per_second",
-            ),
+            *([*ratio_keys, "policy_lag_updates"] if facts.algorithm in ACTOR_CRITIC else []),
+            *(*_SECONDS, "batching_seconds", "weight_sync_seconds", SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS),
+            *(["queue_length"] if is_asynchronous else []),
+            *("env_steps_produced_per_second", "env_steps_consumed_per_second"),
         ]
         return [f"diagnostics/{key}" for key in found]
 
@@ -104,11 +105,16 @@ class LearnerDiagnostics(TrialCallback):
             learner.metrics.log_value((module_id, key), value, window=1)
 
     def on_times(self, *, learner: Any, forward: float, backward: float, optimizer: float) -> None:
-        for key, value in zip(_SECONDS, (forward, backward, optimizer), strict=True):
-            learner.metrics.log_value((ALL_MODULES, key), value, window=1)
+        for key, seconds in zip(_MINIBATCH_SECONDS, (forward, backward, optimizer), strict=True):
+            learner.metrics.log_value((ALL_MODULES, key), seconds, window=WINDOW)
         queue = getattr(learner, "_learner_thread_in_queue", None)  # RLlib has no other way to its length
         if queue is not None:
-            learner.metrics.log_value((ALL_MODULES, QUEUE_LENGTH), queue.qsize(), window=1)
+            learner.metrics.log_value((ALL_MODULES, QUEUE_LENGTH), queue.qsize(), window=WINDOW)
+
+    def on_update_end(self, *, learner: Any, seconds: float, waited: float) -> None:
+        learner.metrics.log_value((ALL_MODULES, UPDATE_SECONDS), seconds, window=WINDOW)
+        if math.isfinite(waited):
+            learner.metrics.log_value((ALL_MODULES, LEARNER_WAIT_SECONDS), waited, window=WINDOW)
 
     def row(self, result: Mapping[str, Any]) -> Mapping[str, float]:
         module, runners = learner_metrics(result), result.get(ENV_RUNNER_RESULTS, {})
@@ -120,9 +126,8 @@ class LearnerDiagnostics(TrialCallback):
             "batching_seconds": timers.get(REPLAY_BUFFER_SAMPLE_TIMER) if connector is None else connector,
             "weight_sync_seconds": timers.get(SYNCH_WORKER_WEIGHTS_TIMER),
             "queue_length": learner.get(QUEUE_LENGTH),
-            "queue_wait_seconds": learner.get(QUEUE_WAIT_TIMER),
-            "sample_seconds": runners.get(SAMPLE_TIMER),
-            "sample_wait_seconds": runners.get(SAMPLE_WAIT_TIMER),
+            SAMPLE_SECONDS: runners.get(SAMPLE_SECONDS),
+            SAMPLE_WAIT_SECONDS: runners.get(SAMPLE_WAIT_SECONDS),
         }
         found |= self._rates(
             float(runners.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, math.nan)),

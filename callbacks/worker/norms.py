@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts, learner_metrics, trained_parameters
 
@@ -68,7 +69,11 @@ class GradientNorms(_Norms):
         if not self._names:
             trained = trained_parameters(learner.module[module_id])
             self._names = {learner.get_param_ref(parameter): name for name, parameter in trained.items()}
-        self._log(learner, module_id, {self._names[ref]: gradients[ref] for ref in self._names})
+        self._log(
+            learner,
+            module_id,
+            {name: gradients[ref] for ref, name in self._names.items() if ref in gradients},
+        )
 
 
 class WeightNorms(_Norms):
@@ -86,8 +91,8 @@ class WeightNorms(_Norms):
         super().__init__()
         self._every, self._seen = every, 0
 
-    def on_update_end(self, *, learner: Any, module_id: str) -> None:
+    def on_update_end(self, *, learner: Any, seconds: float, waited: float) -> None:
         self._seen += 1
         if (self._seen - 1) % self._every == 0:
-            trained = trained_parameters(learner.module[module_id])
-            self._log(learner, module_id, {name: weight.detach() for name, weight in trained.items()})
+            trained = trained_parameters(learner.module[DEFAULT_MODULE_ID])
+            self._log(learner, DEFAULT_MODULE_ID, {name: one.detach() for name, one in trained.items()})

@@ -19,8 +19,9 @@ GIB = 2**30
 class SystemUse(TrialCallback):
     """CPUs and memory of the trial's process, and of its env runners and learners on the same node.
 
-    Keys: `system/cpus` (1 is one core kept busy since the last row), `system/memory_gib` (resident), and
-    `system/gpu_memory_gib`, torch's share of the GPU in the trial's own process (NaN without one).
+    Keys: `system/cpus` (1 is one core kept busy since the last row), `system/node_cpu_share` (of all cores of
+    the node, whoever keeps them busy), `system/memory_gib` (resident), and `system/gpu_memory_gib`, torch's
+    share of the GPU in the trial's own process (NaN without one).
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class SystemUse(TrialCallback):
         self._processes: dict[int, psutil.Process] = {}
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
-        return ("system/cpus", "system/memory_gib", "system/gpu_memory_gib")
+        return ("system/cpus", "system/node_cpu_share", "system/memory_gib", "system/gpu_memory_gib")
 
     def on_algorithm_init(self, *, algorithm: Any, **kwargs: Any) -> None:
         self._find(algorithm)
@@ -42,7 +43,8 @@ class SystemUse(TrialCallback):
             with contextlib.suppress(psutil.NoSuchProcess):
                 cpus += process.cpu_percent() / 100
                 memory += process.memory_info().rss / GIB
-        found = {"system/cpus": cpus, "system/memory_gib": memory}
+        share = psutil.cpu_percent() / 100
+        found = {"system/cpus": cpus, "system/node_cpu_share": share, "system/memory_gib": memory}
         if torch.cuda.is_available():
             found["system/gpu_memory_gib"] = torch.cuda.memory_reserved() / GIB
         return found

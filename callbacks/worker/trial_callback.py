@@ -83,8 +83,14 @@ class TrialCallback(RLlibCallback):
             gradients: parameter -> its gradient.
         """
 
-    def on_update_end(self, *, learner: Any, module_id: str) -> None:
-        """In a learner, after each call of its `update`, which may hold many minibatches."""
+    def on_update_end(self, *, learner: Any, seconds: float, waited: float) -> None:
+        """In a learner, after each call of its `update`, which may hold many minibatches.
+
+        Args:
+            learner: `learner.metrics` is its logger.
+            seconds: that the update took; on a GPU, until its last operation was launched.
+            waited: between the end of the update before and the beginning of this one; NaN before the first.
+        """
 
     def get_state(self) -> dict[str, Any]:
         """What a checkpoint keeps of the instance in the trial's process, as JSON values."""

@@ -55,6 +55,4 @@ def _epsilon(old: Experiment, new: Draft) -> None:
     fraction = old.take("exploration_fraction", default=keys.EXPLORATION_FRACTION)
     horizon = old.take("schedule_max_timesteps", default=keys.SCHEDULE_MAX_TIMESTEPS)
     lengths = (steps,) if steps.is_written else (fraction, horizon)
-    was_noisy = any(old.look("noisy").values)
-    note = "all the exploration there is: noisy networks are gone" if was_noisy else ""
-    new.put("training.epsilon", values.epsilon_schedule, initial, final, *lengths, note=note)
+    new.put("training.epsilon", values.epsilon_schedule, initial, final, *lengths)

@@ -115,7 +115,7 @@ NO_PLACE = {
     "the network scales the pixels": "model.zero_mean",
     "the old Atari wrapper made gray frames in any case": "model.grayscale",
     "no network here has this": "model.* free_log_std",
-    "the new API stack has no noisy networks": "noisy sigma0 parameter_noise param_noise*",
+    "the new API stack has no noise in the parameters": "parameter_noise param_noise*",
     "an iteration's length only decides how often a row is written": "timesteps_per_iteration min_iter_time_s"
     " min_*_per_iteration min_*_per_reporting",
     "the score is the mean of the last 100 games": "metrics_* collect_metrics_timeout",

@@ -23,9 +23,10 @@ from rlsweep.rl.callbacks import CALLBACKS, worker_callbacks
 from rlsweep.rl.coefficients import SCHEDULES
 from rlsweep.rl.environments import make_environment
 from rlsweep.rl.learners import LEARNERS
-from rlsweep.rl.modules import MODULE_CLASSES, NETWORK
+from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.phases import ENV, PHASE, tell_environment
-from rlsweep.rl.registry import CONFIG_CLASSES
+from rlsweep.rl.q_module import NOISE
+from rlsweep.rl.registry import CONFIG_CLASSES, MODULE_CLASSES
 from rlsweep.rl.reuse import NUM_THREADS, ReusableEnvRunner
 from rlsweep.rl.sampling import FragmentEnvRunner
 from rlsweep.rl.takeover import ALGORITHM_CLASSES
@@ -44,6 +45,9 @@ SAMPLES_IN_FLIGHT = 2
 
 POLL_SECONDS = 0.02
 """How long IMPALA's and APPO's main loop waits for samples; RLlib's default of 0 keeps a core busy asking."""
+
+NOISY_SIGMA0 = 0.5
+"""Fortunato et al. 2018, section 3.2; RLlib's default for `sigma0` too."""
 
 ENV_RUNNER_RESTART_DELAY_SECONDS = 5.0
 MAX_ENV_RUNNER_RESTARTS = 10
@@ -80,7 +84,7 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     )
     config.rl_module(
         rl_module_spec=RLModuleSpec(module_class=MODULE_CLASSES[sweep.algorithm]),
-        model_config={NETWORK: sweep.network.model_dump()},
+        model_config={NETWORK: sweep.network.model_dump(), NOISE: _noise(sweep)},
     )
     callbacks = worker_callbacks(sweep.callbacks)
     config.callbacks([GameScores, *callbacks.values()])
@@ -135,7 +139,14 @@ def _training_arguments(sweep: Sweep, resources: TrialResources) -> tuple[dict[s
         else:
             arguments[name] = points[0][1]
             schedules[name] = points
+    if arguments.get("noisy"):
+        arguments.setdefault("epsilon", 0.0)  # the noise explores (Fortunato et al. 2018, section 3.1)
     return arguments, schedules
+
+
+def _noise(sweep: Sweep) -> float:
+    """How large the noise of noisy layers is at first; 0 without them."""
+    return float(sweep.training.get("sigma0", NOISY_SIGMA0)) if sweep.training.get("noisy") else 0.0
 
 
 def _argument(value: Any, learners: int, *, is_integer: bool) -> Any:

@@ -30,13 +30,13 @@ class Phase:
     """What differs from phase to phase.
 
     Attributes:
-        index: position in `curriculum.phases`; 0 without a curriculum.
+        index: position in `curriculum.phases`; None without a curriculum.
         entry: how many phases the trial has entered before.
         env: the environment.
         training: hyperparameters that differ from the spec's.
     """
 
-    index: int
+    index: int | None
     entry: int
     env: EnvSpec
     training: Mapping[str, float] = field(default_factory=dict)
@@ -44,15 +44,20 @@ class Phase:
 
 def phase_of(sweep: Sweep, index: int, entry: int) -> Phase:
     """The phase of a sweep at a position; without a curriculum, the sweep's own settings."""
-    training = sweep.curriculum.phases[index].training if sweep.curriculum else {}
-    return Phase(index, entry, sweep.env_in_phase(index), training)
+    if sweep.curriculum is None:
+        return Phase(None, entry, sweep.env)
+    return Phase(index, entry, sweep.env_in_phase(index), sweep.curriculum.phases[index].training)
 
 
 def tell_environment(env: VectorEnv, phase: Phase) -> None:
     """Let the games of a vector environment know in which phase they are."""
     game_recorder(env).phase_entry = phase.entry
     games = env.unwrapped
-    if isinstance(games, SyncVectorEnv) and games.envs[0].has_wrapper_attr(SET_PHASE):
+    if (
+        phase.index is not None
+        and isinstance(games, SyncVectorEnv)
+        and games.envs[0].has_wrapper_attr(SET_PHASE)
+    ):
         games.call(SET_PHASE, phase.index)
 
 

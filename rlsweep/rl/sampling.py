@@ -19,7 +19,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import ENV_RESET_TIMER, ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, WEIGHTS_SEQ_NO
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 
-from callbacks.worker.learner_diagnostics import SAMPLE_WAIT_TIMER
+from callbacks.worker.learner_diagnostics import SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.fragments import Rows
 from rlsweep.rl.reuse import ReusableEnvRunner
@@ -68,7 +68,7 @@ class FragmentEnvRunner(ReusableEnvRunner):
                 random_actions=random_actions,
                 force_reset=force_reset,
             )
-        self._log_wait()
+        started = self._begin_sample()
         if force_reset or self._needs_initial_reset:
             self._reset_all()
         # Inside of an outer autocast context, itself off, the torso's own keeps its bf16 weights over steps,
@@ -77,13 +77,15 @@ class FragmentEnvRunner(ReusableEnvRunner):
             env_steps = self._run(num_timesteps, explore, random_actions)
         fragment = self._cut(env_steps)
         self._ended = time.perf_counter()
+        self.metrics.log_value(SAMPLE_SECONDS, self._ended - started, reduce="mean", window=1)
         return fragment
 
-    def _log_wait(self) -> None:
-        """How long it had nothing to sample since the last time."""
+    def _begin_sample(self) -> float:
+        """The moment at which a sample begins; notes how long there was nothing to do before it."""
+        started = time.perf_counter()
         if self._ended is not None:
-            waited = time.perf_counter() - self._ended
-            self.metrics.log_value(SAMPLE_WAIT_TIMER, waited, reduce="mean", window=1)
+            self.metrics.log_value(SAMPLE_WAIT_SECONDS, started - self._ended, reduce="mean", window=1)
+        return started
 
     def _run(self, num_timesteps: int, explore: bool, random_actions: bool) -> int:
         """Step until so many env steps are made; how many there were."""

@@ -7,6 +7,7 @@ import gymnasium
 from rlsweep.errors import PreflightError
 from rlsweep.rl.bundle import Q_SETTINGS
 from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.noisy import make_noisy
 from rlsweep.rl.policies import ActorCritic, QNetwork
 from rlsweep.spec import Sweep
 from rlsweep.spec.hyperparameters import REPLAY_BUFFER, hyperparameters
@@ -36,6 +37,8 @@ def parameter_count(sweep: Sweep) -> int:
         if sweep.algorithm == "dqn" and isinstance(actions, gymnasium.spaces.Discrete):
             settings = {name: sweep.training[name] for name in Q_SETTINGS if name in sweep.training}
             network = QNetwork(sweep.network, shape, actions, **settings)
+            if sweep.training.get("noisy"):
+                make_noisy(network, sigma0=1.0)
         else:
             network = ActorCritic(sweep.network, shape, actions)
     except ValueError as error:

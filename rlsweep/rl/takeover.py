@@ -92,9 +92,9 @@ class ReusingAlgorithm(Algorithm):
         """
         self._phase = phase
         self.env_runner_group.foreach_env_runner(functools.partial(enter_phase, phase=phase))
-        self.learner_group.foreach_learner(
-            functools.partial(put_in_force, values=phase.training, env_steps=env_steps)
-        )
+        put = functools.partial(put_in_force, values=phase.training, env_steps=env_steps)
+        for answer in self.learner_group.foreach_learner(put):
+            answer.get()  # raises what went wrong there
 
     def complete_takeover(self) -> None:
         """Join what was built with the env runners that were taken over; all is then as RLlib builds it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,6 +32,11 @@ class WatchedLearner(TorchLearner):
         self._watch_times, self._watch_updates = watching("on_times"), watching("on_update_end")
         self._laps: Laps | None = None
         self._num_minibatches = 0
+        self._began = self._ended = math.nan
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        self._began = time.perf_counter()
+        super().before_gradient_based_update(timesteps=timesteps)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
@@ -75,6 +82,8 @@ class WatchedLearner(TorchLearner):
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         super().after_gradient_based_update(timesteps=timesteps)
+        if not self._watch_updates:
+            return
+        waited, self._ended = self._began - self._ended, time.perf_counter()
         for callback in self._watch_updates:
-            for module_id in self.module.keys():  # noqa: SIM118  a MultiRLModule is no mapping
-                callback.on_update_end(learner=self, module_id=module_id)
+            callback.on_update_end(learner=self, seconds=self._ended - self._began, waited=waited)

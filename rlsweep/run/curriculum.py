@@ -17,6 +17,7 @@ _WINDOW_STATISTICS: dict[str, Callable[[list[float]], Any]] = {
     rows.SCORE_STD: np.std,
     rows.SCORE_MIN: np.min,
     rows.SCORE_MAX: np.max,
+    rows.SCORE_MEDIAN: np.median,
 }
 """Row keys that a condition takes from the phase's own games."""
 
@@ -31,6 +32,7 @@ class PhaseProgress:
         since_env_steps: env steps of the trial when the phase was entered.
         scores: of the whole games that began and ended in it, the last `curriculum.window`, oldest first.
         games: how many there were in all.
+        evaluated_env_steps: env steps of the trial at its last evaluation; -1 before the first.
         held_since, low_since: env steps of the trial since when `until` holds, and since when the score is
             below that of `demote`; None while it is not so.
     """
@@ -40,6 +42,7 @@ class PhaseProgress:
     since_env_steps: int = 0
     scores: list[float] = field(default_factory=list)
     games: int = 0
+    evaluated_env_steps: int = -1
     held_since: int | None = None
     low_since: int | None = None
 
@@ -70,6 +73,11 @@ def phase_row(curriculum: CurriculumSpec, progress: PhaseProgress, env_steps: in
         rows.PHASE_GAMES: progress.games,
         rows.PHASE_ENV_STEPS: env_steps - progress.since_env_steps,
     }
+
+
+def first_phase(curriculum: CurriculumSpec) -> int:
+    """The index of the phase that a trial begins in."""
+    return 0 if curriculum.schedule is None else curriculum.scheduled(0)
 
 
 def next_phase(
@@ -106,6 +114,9 @@ def _holds(until: UntilSpec, progress: PhaseProgress, row: Mapping[str, Any], en
     """Whether all that a condition asks for is so now."""
     if until.env_steps is not None and env_steps - progress.since_env_steps < until.env_steps:
         return False
+    asks_for_evaluation = any(key.startswith(rows.EVALUATION_PREFIX) for key in until.bounds)
+    if asks_for_evaluation and progress.evaluated_env_steps <= progress.since_env_steps:
+        return False  # the last one was of the phase before
     asks_for_scores = any(key in _WINDOW_STATISTICS for key in until.bounds)
     if (until.games or asks_for_scores) and len(progress.scores) < until.window:
         return False

@@ -34,12 +34,13 @@ _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy
 
 _TRAINING_SECTIONS = ("algorithm", "training", "network", "stop")
 _TRAINING_RESOURCES = ("env_runners", "envs_per_env_runner", "learners")
+_TRAINING_IF_WRITTEN = ("curriculum", "callbacks")
 """What a trial's result depends on; the rest of the spec may change without making it another experiment."""
 
 
 def new_manifest(plan: Plan, profile: str = "") -> Manifest:
     """The manifest of a plan before anything ran."""
-    spec = plan.sweep.model_dump(mode="json", exclude_unset=True)
+    spec = plan.sweep.model_dump(mode="json", exclude_unset=True, by_alias=True)
     return Manifest(
         name=plan.sweep.name,
         spec=spec,
@@ -167,4 +168,5 @@ def _training_part(sweep: Sweep) -> dict[str, Any]:
         "env": dumped["env"] | settings | {"protocol": None},
         "resources": {name: dumped["resources"][name] for name in _TRAINING_RESOURCES},
         **{section: dumped[section] for section in _TRAINING_SECTIONS},
+        **{section: dumped[section] for section in _TRAINING_IF_WRITTEN if dumped[section]},
     }

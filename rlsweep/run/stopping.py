@@ -8,24 +8,38 @@ from typing import Any
 from ray import tune
 
 from rlsweep.plan import Plan
-from rlsweep.run.rows import Progress
-from rlsweep.spec import StopSpec
+from rlsweep.run.progress import Progress
+from rlsweep.spec import Sweep
+from rlsweep.store.rows import SCORE_WINDOW
 
 
-def is_done(stop: StopSpec, progress: Progress) -> bool:
-    """Whether a trial has reached one of its stop rules."""
-    scores = progress.window_scores
+def is_done(sweep: Sweep, progress: Progress) -> bool:
+    """Whether a trial has reached one of its stop rules.
+
+    With a curriculum, `stop.score` counts in the last phase alone, once its own games fill the window.
+    """
+    stop, scores = sweep.stop, progress.window_scores
     window_is_full = len(scores) == scores.maxlen
     rules = [
         progress.env_steps >= stop.env_steps,
         stop.iterations is not None and progress.iterations >= stop.iterations,
         stop.time is not None and progress.wall_seconds >= stop.time,
-        stop.score is not None and window_is_full and progress.score >= stop.score,
+        stop.score is not None
+        and window_is_full
+        and progress.score >= stop.score
+        and _is_in_last_phase(sweep, progress),
         stop.no_improvement is not None
         and progress.best_env_steps > 0
         and progress.env_steps - progress.best_env_steps >= stop.no_improvement,
     ]
     return any(rules)
+
+
+def _is_in_last_phase(sweep: Sweep, progress: Progress) -> bool:
+    if sweep.curriculum is None:
+        return True
+    is_last = progress.phase.index == len(sweep.curriculum.phases) - 1
+    return is_last and progress.phase.games >= SCORE_WINDOW
 
 
 class Budget(tune.Stopper):

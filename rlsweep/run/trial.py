@@ -12,34 +12,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.tune import PlacementGroupFactory, Trainable
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from rlsweep.plan import Plan
 from rlsweep.rl.algorithms import build_config
-from rlsweep.rl.bundle import Q_SETTINGS, load_bundle, save_bundle
 from rlsweep.rl.callbacks import worker_callbacks
 from rlsweep.rl.cores import use_cores
-from rlsweep.rl.environments import make_playing_environment
-from rlsweep.rl.modules import policy_weights
 from rlsweep.rl.phases import phase_of
-from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
 from rlsweep.rl.replay_file import read_replay, write_replay
 from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
-from rlsweep.run.curriculum import next_phase
-from rlsweep.run.custom_metrics import CustomMetrics
-from rlsweep.run.rows import Progress, evaluation_row, note_reached, result_row, update
+from rlsweep.run.curriculum import first_phase, next_phase
+from rlsweep.run.custom_metrics import CustomMetrics, asked_keys
+from rlsweep.run.policies import evaluate, save_policy
+from rlsweep.run.progress import Progress, evaluation_row, note_reached, update
+from rlsweep.run.rows import result_row
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
 from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, verify, write_manifest
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import TRIAL
-
-EVALUATION_SEED = 1_000_003
-"""Added to the trial's seed: evaluation games are not the training games."""
-
 
 CALLBACK_STATES = "callbacks"
 """Key of a checkpoint's progress: the spec's callbacks -> their states."""
@@ -82,10 +75,10 @@ class Trial(Trainable):
         update(progress, sweep, result, seconds, self._parallel_games)
         note_reached(progress, sweep.objective, self._parallel_games)
         has_diverged = progress.nan_rows >= sweep.failures.nan_rows
-        reached_stop = is_done(sweep.stop, progress)
+        reached_stop = is_done(sweep, progress)
         if sweep.evaluation and (reached_stop or progress.env_steps >= self._next_evaluation):
             self._next_evaluation = progress.env_steps + sweep.evaluation.every
-            self._evaluate(sweep.evaluation.games, sweep.evaluation.greedy)
+            self._evaluate()
         self._row = result_row(
             sweep,
             progress,
@@ -167,8 +160,9 @@ class Trial(Trainable):
         )
         keys = list(worker_callbacks(trial.sweep.callbacks))
         self._custom_metrics = CustomMetrics(self._algorithm, trial.sweep.algorithm, keys)
-        self._custom_metrics.require(objective.key for objective in trial.sweep.objective)
+        self._custom_metrics.require(asked_keys(trial.sweep))
         if trial.sweep.curriculum is not None:
+            self._progress.phase.index = first_phase(trial.sweep.curriculum)
             self._enter_phase()
 
     def _follow_curriculum(self) -> None:
@@ -178,7 +172,7 @@ class Trial(Trainable):
             return
         index = next_phase(curriculum, progress.phase, self._row, progress.env_steps)
         if index != progress.phase.index:
-            progress.phase.enter(index, progress.env_steps)
+            progress.enter_phase(index)
             self._enter_phase()
 
     def _enter_phase(self) -> None:
@@ -192,52 +186,19 @@ class Trial(Trainable):
         self._next_checkpoint = env_steps + sweep.checkpoints.every
         self._next_evaluation = env_steps + (sweep.evaluation.every if sweep.evaluation else 0)
 
-    def _evaluate(self, games: int, greedy: bool) -> None:
+    def _evaluate(self) -> None:
         """Play whole games with the policy as it would be exported now."""
         started = time.perf_counter()
         folder = Path(self.logdir) / "evaluated_policy"
         self._save_policy(folder)
-        bundle = load_bundle(folder)
-        curriculum = self._trial.sweep.curriculum
-        index = self._progress.phase.index if curriculum and curriculum.evaluate_in == "phase" else None
-        environment = make_playing_environment(
-            bundle.env if index is None else self._trial.sweep.env_in_phase(index),
-            min(games, MAX_PARALLEL_GAMES),
-            num_threads=self._trial.resources.cpus_for_main_process,
-        )
-        try:
-            seed = self._trial.seed + EVALUATION_SEED
-            played = play_games(bundle.policy, environment, games, greedy=greedy, seed=seed)
-        finally:
-            environment.close()
-        self._progress.evaluation = evaluation_row([game.score for game in played])
+        scores = evaluate(folder, self._trial, self._progress.phase.index)
+        self._progress.phase.evaluated_env_steps = self._progress.env_steps
+        self._progress.evaluation = evaluation_row(scores)
         self._progress.wall_seconds += time.perf_counter() - started
 
     def _save_policy(self, folder: Path) -> None:
-        state = self._algorithm.learner_group.get_state(
-            components=f"{COMPONENT_LEARNER}/{COMPONENT_RL_MODULE}", inference_only=True
-        )
-        config, spaces = self._algorithm.config, self._algorithm.spaces[DEFAULT_MODULE_ID]
-        is_q_network = self._trial.sweep.algorithm == "dqn"
-        save_bundle(
-            folder,
-            self._trial.sweep,
-            policy_weights(
-                state[COMPONENT_LEARNER][COMPONENT_RL_MODULE][DEFAULT_MODULE_ID],
-                has_critic=not is_q_network,
-            ),
-            observation_shape=spaces[0].shape,
-            action_space=spaces[1],
-            q_settings={name: getattr(config, name) for name in Q_SETTINGS} if is_q_network else {},
-            origin={
-                "sweep": self._trial.sweep.name,
-                "trial": self._trial.id,
-                "seed": self._trial.seed,
-                "values": self._trial.values,
-                "env_steps": self._progress.env_steps,
-                "score": self._row.get(rows.SCORE),
-            },
-        )
+        score = self._row.get(rows.SCORE)
+        save_policy(folder, self._trial, self._algorithm, env_steps=self._progress.env_steps, score=score)
 
 
 def trainable_for(plan: Plan) -> type[Trial]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib.util
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from rlsweep.spec.sweep import Sweep
 
 SHIPPED = "callbacks"
 """The package that users put theirs into."""
+
+_PLAIN = (ast.AnnAssign, ast.Assign, ast.ClassDef, ast.Expr, ast.FunctionDef, ast.Import, ast.ImportFrom)
+"""Statements of a module whose classes can be listed."""
 
 Found = tuple[str, Fault]
 
@@ -28,8 +30,8 @@ def callback_faults(sweep: Sweep) -> Iterator[Found]:
         if path is None:
             known = _shipped_modules()
             yield where, Fault(f"{where}: no module {module!r}", ", ".join(known), nearest(module, known))
-        elif (names := _names(path)) is not None and name not in (*names.classes, *names.imported):
-            known = [f"{module}:{one}" for one in names.classes if not one.startswith("_")]
+        elif (classes := _classes(path, name)) is not None and name not in classes:
+            known = [f"{module}:{one}" for one in classes if not one.startswith("_")]
             message = f"{where}: {module} has no {name!r}"
             yield where, Fault(message, ", ".join(known), nearest(callback.name, known))
         if callback.key in [other.key for other in sweep.callbacks[:index]]:
@@ -39,7 +41,10 @@ def callback_faults(sweep: Sweep) -> Iterator[Found]:
 def _module_file(module: str) -> Path | None:
     """The file of a module; neither it nor the packages above it are imported."""
     top, *below = module.split(".")
-    spec = importlib.util.find_spec(top)
+    try:
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # `__main__`
+        return None
     for name in below:
         if spec is None or not spec.submodule_search_locations:
             return None
@@ -47,25 +52,24 @@ def _module_file(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-@dataclass(frozen=True)
-class _Names:
-    """What a module has at its top level."""
+def _classes(path: Path, wanted: str) -> list[str] | None:
+    """The classes at a module's top level, and the one that is wanted if another statement may bring it.
 
-    classes: list[str]
-    imported: list[str]
-
-
-def _names(path: Path) -> _Names | None:
-    """None where the module cannot be read; its import says why."""
+    None where it may have others, or cannot be read; then its import says more.
+    """
     try:
         body = ast.parse(path.read_text("utf-8")).body
     except (OSError, SyntaxError, ValueError):
         return None
-    imports = [alias for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
-    return _Names(
-        classes=[node.name for node in body if isinstance(node, ast.ClassDef)],
-        imported=[alias.asname or alias.name for alias in imports],
-    )
+    imports = [node for node in body if isinstance(node, ast.ImportFrom)]
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    if "*" in imported or not all(isinstance(node, _PLAIN) for node in body):
+        return None
+    assigned = {
+        target.id for node in body for target in getattr(node, "targets", ()) if hasattr(target, "id")
+    }
+    classes = [node.name for node in body if isinstance(node, ast.ClassDef)]
+    return [*classes, *({wanted} & (imported | assigned))]
 
 
 def _shipped_modules() -> list[str]:

@@ -14,10 +14,21 @@ from rlsweep.spec.curriculum import CurriculumSpec, PhaseSpec
 from rlsweep.spec.env import EnvSpec
 from rlsweep.spec.schedules import SCHEDULABLE
 from rlsweep.spec.sweep import Sweep
-from rlsweep.store.rows import METRIC_ALIASES, row_keys
+from rlsweep.store.rows import (
+    AUC,
+    CUSTOM_PREFIX,
+    HUMAN_NORMALIZED,
+    METRIC_ALIASES,
+    SCORE,
+    SCORE_BEST,
+    row_keys,
+)
 
 FIXED_ENV = ("frame_stack", "frame_stack_by", "grayscale", "resolution")
 """Settings that shape an observation, and so the network."""
+
+OF_THE_WHOLE_TRIAL = (AUC, HUMAN_NORMALIZED, SCORE_BEST)
+"""Row keys that a promotion does not start afresh, and that are no conditions of a phase for that reason."""
 
 Found = tuple[str, Fault]
 
@@ -114,9 +125,14 @@ def _training_faults(algorithm: str, phase: PhaseSpec, where: str) -> Iterator[F
 
 
 def _condition_faults(sweep: Sweep, bounds: Mapping[str, Any], where: str) -> Iterator[Found]:
-    known = row_keys(sweep.algorithm)
+    known = [key for key in row_keys(sweep.algorithm) if key not in OF_THE_WHOLE_TRIAL]
     for key in bounds:
-        if key not in known:
+        if key.startswith(CUSTOM_PREFIX) and sweep.callbacks:
+            continue  # which keys callbacks add, they say once they are made
+        if key in OF_THE_WHOLE_TRIAL:
+            message = f"{where}: {key!r} is of all games of a trial, whatever their phases"
+            yield f"{where}.{key}", Fault(message, SCORE)
+        elif key not in known:
             names = [*METRIC_ALIASES, *known]
             message = f"{where}: no row has a key {key!r}"
             yield f"{where}.{key}", Fault(message, ", ".join(names), nearest(key, names))

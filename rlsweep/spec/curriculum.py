@@ -33,6 +33,11 @@ class Bound(SpecModel):
             raise ValueError("write a number (at least that), `at_least` or `below`")
         return self
 
+    @property
+    def as_written(self) -> Any:
+        """A number alone where it says no more."""
+        return self.at_least if self.below is None else self.model_dump(exclude_unset=True)
+
     def holds(self, value: float) -> bool:
         """Whether a value lies inside; a value that is no number never does."""
         is_enough = self.at_least is None or value >= self.at_least

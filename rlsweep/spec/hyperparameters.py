@@ -81,7 +81,7 @@ BOUNDS: dict[str, Bounds] = {
         ("lr", "clip_param", "vf_clip_param", "vf_loss_coeff", "entropy_coeff", "kl_coeff", "kl_target"),
         _NOT_NEGATIVE,
     ),
-    **dict.fromkeys(("grad_clip", "training_intensity"), _POSITIVE),
+    **dict.fromkeys(("grad_clip", "training_intensity", "sigma0"), _POSITIVE),
     **dict.fromkeys(
         ("vtrace_clip_rho_threshold", "vtrace_clip_pg_rho_threshold", "beta", "num_steps_delay"),
         _NOT_NEGATIVE,

@@ -58,4 +58,6 @@ def _is_replaced(base: dict[str, Any], over: dict[str, Any], path: KeyPath) -> b
         return True
     if path == ("objective",) and {*over} & {*MEASURES}:
         return {*over} & {*MEASURES} != {*base} & {*MEASURES}
+    if path[:2] == ("curriculum", "phases"):  # a phase's name is a label, no kind
+        return False
     return any(kind in over and over[kind] != base.get(kind) for kind in ("name", "type") if path)

@@ -36,7 +36,7 @@ def parse_override(override: str, document: Document) -> Document:
     keys = _swept_path_joined(keys)
     if keys[:2] == PARAMETERS and len(keys) == 4:
         keys, value = keys[:3], _range_with(document, keys[2], keys[3], value)
-    steps = [int(key) if key.isdigit() else key for key in keys]  # a list's item
+    steps = [int(key) if key.isdecimal() else key for key in keys]  # a list's item
     data: dict[Any, Any] = {steps[-1]: value}
     for step in reversed(steps[:-1]):
         data = {step: data}

@@ -27,7 +27,7 @@ SCHEDULABLE: dict[str, tuple[str, ...]] = {
 """Algorithm -> hyperparameters that may change with env steps."""
 
 SCHEDULED_BY_RLLIB = ("lr", "entropy_coeff", "epsilon")
-"""Those that RLlib's own schedulers change; the others are changed by our learner (`rlsweep.rl.learners`)."""
+"""Those that RLlib's own schedulers change; our learner changes the others (`rlsweep.rl.coefficients`)."""
 
 SHAPES = ("linear", "cosine", "piecewise")
 

@@ -71,7 +71,7 @@ def key_path(dotted: str) -> KeyPath:
     keys = dotted.split(".") if dotted else []
     if keys[:2] == ["search", "parameters"] and len(keys) > 2:
         return ("search", "parameters", ".".join(keys[2:]))
-    return tuple(int(key) if key.isdigit() else key for key in keys)
+    return tuple(int(key) if key.isdecimal() else key for key in keys)
 
 
 def _repaired(data: dict[str, Any], error: ValidationError) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rlsweep.errors import Issue, Location, SpecError
+from rlsweep.spec.curriculum import Bound
 from rlsweep.spec.hyperparameters import hyperparameters
 from rlsweep.spec.sweep import Sweep
 
@@ -57,7 +58,7 @@ def value_at(sweep: Sweep, path: str) -> Any:
             place = place[key]
         elif isinstance(place, BaseModel) and (name := _field_name(place, key)):
             place = getattr(place, name)
-        elif isinstance(place, tuple) and key.isdigit() and int(key) < len(place):
+        elif isinstance(place, tuple) and key.isdecimal() and int(key) < len(place):
             place = place[int(key)]
         elif keys[0] == "training" and depth == 1:
             place = hyperparameters(sweep.algorithm)[key].default
@@ -76,8 +77,10 @@ def _field_name(section: BaseModel, key: str) -> str | None:
 
 def _plain(value: Any) -> Any:
     """As it would stand in a spec: lists, not tuples, and sections as mappings."""
+    if isinstance(value, Bound):
+        return value.as_written
     if isinstance(value, BaseModel):
-        return value.model_dump(exclude_unset=True)
+        return value.model_dump(exclude_unset=True, by_alias=True)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
@@ -98,7 +101,7 @@ def _set(data: dict[str, Any], path: str, value: Any) -> None:
 
 
 def _item(items: list[Any], key: str, path: str) -> int:
-    if not key.isdigit() or int(key) >= len(items):
+    if not key.isdecimal() or int(key) >= len(items):
         message = f"{path}: {key!r} is no item of a list of {len(items)}"
         raise SpecError([Issue(Location(SWEPT), message, ", ".join(map(str, range(len(items)))))])
     return int(key)

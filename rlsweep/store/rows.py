@@ -63,6 +63,7 @@ ITERATION = "training_iteration"
 TIMESTAMP = "timestamp"
 """Unix time of the row, in seconds."""
 
+EVALUATION_PREFIX = "evaluation/"
 EVALUATION_SCORE = "evaluation/score"
 EVALUATION_SCORE_STD = "evaluation/score_std"
 EVALUATION_GAMES = "evaluation/games"
@@ -113,7 +114,7 @@ LEARNER_METRICS: dict[str, dict[str, str]] = {
         "clip_param": "curr_clip_param",
     },
     "appo": _ACTOR_CRITIC_METRICS | {"mean_kl_loss": "mean_kl_loss", "clip_param": "curr_clip_param"},
-    "impala": _ACTOR_CRITIC_METRICS,
+    "impala": _ACTOR_CRITIC_METRICS | {"policy_loss": "mean_pi_loss", "vf_loss": "mean_vf_loss"},
     "dqn": {
         "qf_loss": "qf_loss",
         "qf_mean": "qf_mean",
@@ -132,8 +133,12 @@ elsewhere they are NaN.
 LOSSES = ("total_loss", "qf_loss", "vf_loss_unclipped")
 """RLlib's names of the losses that show whether a learner has diverged. PPO's clipped value loss hides it."""
 
-TIMERS = {"sample_seconds": "env_runner_sampling_timer", "learn_seconds": "learner_update_timer"}
-"""Row key (without `timers/`) -> RLlib's timer, the mean of its recent calls."""
+TIMERS = {
+    "sample_seconds": ("env_runner_sampling_timer", "sample"),
+    "learn_seconds": ("learner_update_timer",),
+}
+"""Row key (without `timers/`) -> RLlib's timer, under one of these names: the mean of its recent calls. For
+IMPALA and APPO these are the main loop's: waiting for samples, and handing batches to the learner."""
 
 
 def row_keys(algorithm: str) -> list[str]:

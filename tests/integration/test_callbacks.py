@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,15 +9,12 @@ from typing import Any
 
 import pytest
 
-from callbacks.worker.trial_callback import TrialCallback
+from benchmarks.callbacks import shipped_callbacks
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, make
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import load
 from rlsweep.store import rows
-
-ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "callbacks" / "worker"
 
 SPEC = """
 version: 1
@@ -44,19 +39,7 @@ TIMES = ("seconds", "steps_per_second", "timers/", "timestamp", "custom/")
 Start = Callable[..., Trial]
 
 
-def shipped() -> list[str]:
-    """Every callback of callbacks/worker that adds keys, as a spec names it."""
-    found = []
-    for path in sorted(WORKER.glob("*.py")):
-        module = importlib.import_module(f"callbacks.worker.{path.stem}")
-        for name, one in inspect.getmembers(module, inspect.isclass):
-            is_own = one.__module__ == module.__name__ and not name.startswith("_")
-            if is_own and issubclass(one, TrialCallback) and one is not TrialCallback:
-                found.append(f"{module.__name__}:{name}")
-    return found
-
-
-SHIPPED = shipped()
+SHIPPED = shipped_callbacks()
 
 
 def test_there_are_so_many() -> None:
@@ -65,7 +48,10 @@ def test_there_are_so_many() -> None:
         "callbacks.worker.learner_diagnostics:LearnerDiagnostics",
         "callbacks.worker.norms:GradientNorms",
         "callbacks.worker.norms:WeightNorms",
+        "callbacks.worker.policy_entropy:PolicyEntropy",
         "callbacks.worker.system_use:SystemUse",
+        "callbacks.worker.throughput:Throughput",
+        "callbacks.worker.value_stats:ValueStats",
     ]
 
 
@@ -104,10 +90,11 @@ def test_keys_are_there_from_the_first_row_on_and_get_values(
 ) -> None:
     trial = start(SHIPPED, algorithm, env_runners)
     first = custom(trial.train())
-    latest = first
+    latest = dict(first)  # the last value of each key that was one
     for _ in range(20):
-        latest = custom(trial.train())
-        assert list(latest) == list(first)
+        row = custom(trial.train())
+        assert list(row) == list(first)
+        latest |= {key: value for key, value in row.items() if math.isfinite(value)}
         missing = [key for key, value in latest.items() if not math.isfinite(value)]
         if missing == ["custom/system/gpu_memory_gib"]:
             break
@@ -116,6 +103,7 @@ def test_keys_are_there_from_the_first_row_on_and_get_values(
     shares = [latest[f"custom/action_share/{index}"] for index in range(2)]
     assert sum(shares) == pytest.approx(1)
     assert latest["custom/action_share/max"] == max(shares)
+    assert 0 < latest["custom/throughput/learning_share"] < 1.5
     layers = [key.removeprefix("custom/weight_norm/") for key in latest if "weight_norm" in key]
     assert layers == [key.removeprefix("custom/gradient_norm/") for key in latest if "gradient_norm" in key]
     assert len(layers) >= 3

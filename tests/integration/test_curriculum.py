@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import ray
+from mlflow.tracking import MlflowClient
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.rl import preflight
 from rlsweep.run.session import ray_session
 from rlsweep.run.trial import Trial, trainable_for
-from rlsweep.spec import load
+from rlsweep.spec import Sweep, load
+from rlsweep.store.layout import Storage
+from rlsweep.store.manifest import Manifest
 
 SPEC = """
 version: 1
@@ -168,3 +175,84 @@ def test_phases_have_the_same_spaces(tmp_path: Path, machine: Machine) -> None:
     with pytest.raises(PreflightError, match="phase 'scaled': its observations are Box") as caught:
         preflight.check(changed)
     assert caught.value.key == "curriculum.phases.1.env"
+
+
+@pytest.mark.parametrize(("evaluate_in", "score"), [("env", 4.0), ("phase", 12.0)])
+def test_evaluation_games_are_played_where_the_spec_says(
+    evaluate_in: str, score: float, tmp_path: Path, machine: Machine
+) -> None:
+    data = plan_of(tmp_path, machine).sweep.as_written()
+    data["curriculum"] |= {
+        "evaluate_in": evaluate_in,
+        "schedule": [[0, "easy"], [200, "scaled"]],
+        "demote": None,
+    }
+    data["curriculum"]["phases"] = [{**phase, "until": None} for phase in data["curriculum"]["phases"][:2]]
+    data["evaluation"] = {"every": 1, "games": 2}
+    plan = make(Sweep.parse(data), machine)
+    trial = trainable_for(plan)(plan.trials[0].tune_config)
+    try:
+        assert trial.train()["evaluation/score"] == 4.0
+        assert trial.train()["evaluation/score"] == score
+    finally:
+        trial.cleanup()
+
+
+KILLED = """
+version: 1
+name: killed
+algorithm: ppo
+env: {id: "phased_env:Phased-v0", kwargs: {level: 1}}
+network: {name: mlp}
+training: {train_batch_size_per_learner: 256, minibatch_size: 64, num_epochs: 2}
+objective: {metric: score, goal: maximize}
+resources: {envs_per_env_runner: 4}
+checkpoints: {every: 1k, keep: 100}
+failures: {max_retries: 1}
+stop: {env_steps: 60k}
+curriculum:
+  phases:
+    - {name: first, until: {env_steps: 2k}}
+    - {name: second, until: {env_steps: 50k}}
+    - {name: third}
+"""
+
+
+def test_a_trial_that_is_killed_in_its_second_phase_goes_on_in_it(tmp_path: Path) -> None:
+    spec = tmp_path / "killed.yaml"
+    spec.write_text(KILLED)
+    layout = Storage(tmp_path).run("killed")
+    command = [sys.executable, "-c", "from rlsweep.cli import main; main()", "run", str(spec)]
+    environment = {**os.environ, "RLSWEEP_STORAGE": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    checkpoints: list[Path] = []
+    while len(checkpoints) < 4:  # one in the first phase, the others in the second
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        checkpoints = sorted(layout.root.glob("*/checkpoint_*/MANIFEST*"))
+        time.sleep(0.1)
+    [result_json] = layout.root.glob("*/result.json")
+    rows_then = len(result_json.read_text().splitlines())
+    while len(result_json.read_text().splitlines()) < rows_then + 2:  # rows after the last checkpoint
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    [trial] = [child for child in children if child.name().startswith("ray::Trial")]
+    trial.kill()
+    _, messages = process.communicate(timeout=180)
+    assert process.returncode == 0, messages
+    [record] = Manifest.read(layout).trials
+    lines = [json.loads(line) for line in layout.result_json(record.id).read_text().splitlines()]
+    env_steps = [row["env_steps"] for row in lines]
+    [again] = [index for index in range(1, len(lines)) if env_steps[index] <= env_steps[index - 1]]
+    phases = [row["curriculum/phase_name"] for row in lines]
+    assert (phases[0], phases[again - 1], phases[again], phases[-1]) == ("first", "second", "second", "third")
+    assert "first" not in phases[again:]
+    before, after = lines[again - 1], lines[again]
+    assert 2000 <= after["env_steps"] - after["curriculum/env_steps"] <= 2000 + 256 * 2, "since the promotion"
+    assert after["curriculum/env_steps"] <= before["curriculum/env_steps"] + 256
+    client = MlflowClient(Storage(tmp_path).tracking_uri)
+    assert client.get_run(record.mlflow_run_id).data.tags["rlsweep.phase"] == "third"
+    tracked = client.get_metric_history(record.mlflow_run_id, "curriculum/phase")
+    assert {point.value for point in tracked} == {0.0, 1.0, 2.0}

@@ -9,17 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rlsweep.plan import Machine, make
 from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.bundle import load_bundle
 from rlsweep.rl.cores import use_cores
 from rlsweep.rl.dqn import ReplayDQNConfig, ReplayRatio
+from rlsweep.rl.noisy import is_of_noise
 from rlsweep.rl.prioritized_replay import PrioritizedReplay
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import Sweep, load
 from rlsweep.store.checkpoint import REPLAY
+from rlsweep.store.layout import RunLayout
 
 SPEC = """
 version: 1
@@ -156,10 +160,43 @@ def test_the_target_network_goes_by_the_env_steps_of_each_update(machine: Machin
 
 
 def test_distributional_dueling_double_and_n_steps_train_together(machine: Machine, sweep_of: Any) -> None:
-    """Rainbow's parts that RLlib's new API stack has."""
-    settings = "num_atoms: 11, v_min: 0, v_max: 50, dueling: true, double_q: true, n_step: 3"
+    """All of Rainbow."""
+    settings = "num_atoms: 11, v_min: 0, v_max: 50, dueling: true, double_q: true, n_step: 3, noisy: true"
     with built(sweep_of(f"{settings}, training_intensity: 2, {PRIORITIZED}"), machine) as algorithm:
         assert np.isfinite(learned(algorithm.train())["qf_loss"])
+
+
+def test_a_noisy_network_explores_by_its_noise_and_plays_without_it(
+    machine: Machine, write_spec: Any, tmp_path: Path
+) -> None:
+    text = SPEC.format(training=f"noisy: true, dueling: false, {UNIFORM}", resources="env_runners: 0")
+    sweep = load(write_spec(text.replace("epsilon: [[0, 1.0], [2000, 0.1]],", ""))).sweep
+    trial = trial_of(sweep, machine)
+    try:
+        before, after = trial.train(), trial.train()
+        assert before["env_steps"] < after["env_steps"]
+        module = trial._algorithm.get_module()
+        assert module.epsilon_schedule.get_current_value() == 0
+        observations = {"obs": torch.zeros(1, 4)}
+        values = torch.stack([_explored_values(module, observations["obs"]) for _ in range(20)])
+        assert float(values.std(0).max()) > 0, "each step has noise of its own"
+        learner = trial._algorithm.learner_group._learner.module[DEFAULT_MODULE_ID]
+        sigmas = [parameter for name, parameter in learner.network.named_parameters() if is_of_noise(name)]
+        assert len(sigmas) == 4, "weight and bias of two layers"
+        assert any(float(sigma.detach().std()) > 0 for sigma in sigmas), "its size is learned"
+        trial.save_checkpoint(str(tmp_path / "checkpoint"))
+        policy = load_bundle(tmp_path / "checkpoint" / RunLayout.POLICY).policy
+        expected = learner.forward_inference(observations)["actions"]
+        assert torch.equal(policy.decide(observations["obs"]).argmax(-1), expected)
+    finally:
+        trial.cleanup()
+
+
+def _explored_values(module: Any, observations: torch.Tensor) -> torch.Tensor:
+    module.forward_exploration({"obs": observations}, t=0)  # leaves its noise in
+    with torch.no_grad():
+        values: torch.Tensor = module.network.decide(observations)
+    return values
 
 
 def trial_of(sweep: Sweep, machine: Machine) -> Trial:

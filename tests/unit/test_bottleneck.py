@@ -9,7 +9,12 @@ import pytest
 
 from analysis.bottleneck import has_diagnostics, shares, verdict
 
-UPDATE = {"forward_seconds": 0.02, "backward_seconds": 0.05, "optimizer_seconds": 0.01}
+UPDATE = {
+    "forward_seconds": 0.02,
+    "backward_seconds": 0.05,
+    "optimizer_seconds": 0.01,
+    "update_seconds": 0.08,
+}
 
 
 def rows(count: int = 10, **values: float) -> pd.DataFrame:
@@ -18,7 +23,7 @@ def rows(count: int = 10, **values: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("queue_wait", "sample_wait", "learner", "env_runners", "sentence"),
+    ("wait", "sample_wait", "learner", "env_runners", "sentence"),
     [
         (0.0, 0.3, 1.0, 0.25, "The learner is the bottleneck"),
         (0.24, 0.0, 0.25, 1.0, "The env runners are the bottleneck"),
@@ -28,20 +33,27 @@ def rows(count: int = 10, **values: float) -> pd.DataFrame:
     ],
 )
 def test_the_one_that_never_waits_is_the_bottleneck(
-    queue_wait: float, sample_wait: float, learner: float, env_runners: float, sentence: str
+    wait: float, sample_wait: float, learner: float, env_runners: float, sentence: str
 ) -> None:
-    table = rows(**UPDATE, queue_wait_seconds=queue_wait, sample_seconds=0.1, sample_wait_seconds=sample_wait)
+    table = rows(**UPDATE, learner_wait_seconds=wait, sample_seconds=0.1, sample_wait_seconds=sample_wait)
     found = shares(table)
     assert (found.learner, found.env_runners) == pytest.approx((learner, env_runners))
     text = verdict(found)
     assert text.startswith(sentence)
     assert f"{100 * found.learner:.0f} %" in text
-    assert found.largest_part == "backward"
+    assert found.longest_part == "backward"
+
+
+def test_busy_cpus_are_the_bottleneck_where_nobody_else_is() -> None:
+    waiting = {"learner_wait_seconds": 0.08, "sample_seconds": 0.1, "sample_wait_seconds": 0.1}
+    table = rows(**UPDATE, **waiting).assign(**{"custom/system/node_cpu_share": 0.97})
+    assert verdict(shares(table)).startswith("The CPUs are the bottleneck")
+    assert "the node's CPUs 97 %" in verdict(shares(table))
 
 
 def test_the_start_of_a_trial_does_not_count() -> None:
     slow, fast = rows(5, **UPDATE, sample_seconds=9.0), rows(5, **UPDATE, sample_seconds=0.1)
-    fast["custom/diagnostics/sample_wait_seconds"] = 0.1
+    fast["custom/diagnostics/sample_wait_seconds"] = 0.1  # the others have none yet
     assert shares(pd.concat([slow, fast])).env_runners == pytest.approx(0.5)
 
 

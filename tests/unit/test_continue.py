@@ -42,6 +42,17 @@ def test_ended_trials_are_kept_and_an_interrupted_one_starts_anew() -> None:
     assert all(record.mlflow_run_id == "" for record in continuation.waiting)
 
 
+def test_another_curriculum_or_other_callbacks_are_another_experiment() -> None:
+    before = after(plan("seeds=1"), *[FINISHED] * 4)
+    curriculum = "curriculum={phases: [{name: a, until: {score: 5}}, {name: b}]}"
+    for override in (curriculum, "callbacks=[callbacks.worker.actions:ActionHistogram]"):
+        assert continue_run(plan("seeds=1", override), before).lost == before.trials
+    with_phases = after(plan("seeds=1", curriculum), *[FINISHED] * 4)
+    other = curriculum.replace("score: 5", "score: 6")
+    assert continue_run(plan("seeds=1", other), with_phases).lost == with_phases.trials
+    assert continue_run(plan("seeds=1", curriculum), with_phases).lost == []
+
+
 def test_another_seed_adds_trials_and_fewer_seeds_lose_none() -> None:
     before = after(plan("seeds=[0]"), *[FINISHED] * 4)
     more = continue_run(plan("seeds=[0, 1]"), before)

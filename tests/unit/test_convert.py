@@ -88,7 +88,7 @@ def test_basic_dqn(write_spec: WriteSpec) -> None:
         "  gpus_per_learner: 0.2  # was num_gpus",
         "  env_steps: 10M  # the old spec has no limit of env steps",
         "# adam_epsilon: 0.00015 -- the optimizer is Adam, with a learning rate alone",
-        "# noisy: false -- the new API stack has no noisy networks",
+        "  noisy: false",
     ):
         assert line in lines
     sweep = reload(spec, write_spec).sweep

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from rlsweep.errors import SpecError
-from rlsweep.run.curriculum import PhaseProgress, next_phase, phase_row
-from rlsweep.run.rows import Progress
+from rlsweep.run.curriculum import PhaseProgress, first_phase, next_phase, phase_row
+from rlsweep.run.progress import Progress
+from rlsweep.run.stopping import is_done
 from rlsweep.spec import load
 from rlsweep.spec.curriculum import CurriculumSpec
+from rlsweep.spec.values import value_at
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,10 +123,52 @@ def test_all_that_is_written_has_to_be_so(
     assert next_phase(spec, progress, row, env_steps) == expected
 
 
+def test_an_evaluation_of_the_phase_before_promotes_nobody(tmp_path: Path) -> None:
+    text = SPEC.replace(UNTIL, "{eval_score: 10}") + "evaluation: {every: 100k}\n"
+    spec = curriculum("curriculum.demote=null", tmp_path=tmp_path, text=text)
+    progress, row = PhaseProgress(evaluated_env_steps=1000), {"evaluation/score": 12.0}
+    progress.enter(1, 1000)
+    assert next_phase(spec, progress, row, 2000) == 1
+    progress.evaluated_env_steps = 3000
+    assert next_phase(spec, progress, row, 3000) == 2
+
+
+def test_what_was_best_in_one_phase_says_nothing_in_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.replace("{env_steps: 10M}", "{env_steps: 10M, score: 4, no_improvement: 1k}"))
+    sweep = load(path, root=ROOT).sweep
+    progress = Progress(env_steps=5000, best_score=9.0, best_env_steps=1000)
+    progress.add_games([9.0] * 100, [1] * 100, [0] * 100)
+    assert is_done(sweep, progress), "no improvement since"
+    progress.enter_phase(1)
+    assert not is_done(sweep, progress)
+    progress.enter_phase(2)
+    progress.phase.games = 99
+    assert not is_done(sweep, progress), "the score is of games of the phase before"
+    progress.phase.games = 100
+    assert is_done(sweep, progress)
+
+
+def test_another_name_leaves_a_phase_as_it_is(tmp_path: Path) -> None:
+    renamed = curriculum("curriculum.phases.1.name=other", tmp_path=tmp_path).phases[1]
+    assert (renamed.name, renamed.training) == ("other", {"entropy_coeff": 0.005})
+
+
+def test_a_threshold_of_the_spec_is_found_in_its_range(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC)
+    sweep = load(path, root=ROOT).sweep
+    assert value_at(sweep, "curriculum.phases.0.until.score") == 5
+    assert value_at(sweep, "curriculum.demote.for") == 1000
+    with pytest.raises(KeyError):
+        value_at(sweep, "curriculum.phases.0.until.entropy")
+
+
 def test_a_list_of_env_steps_goes_wherever_it_says(tmp_path: Path) -> None:
     text = SPEC.replace(", until: {score: 5, games: 4}", "").replace(f"      until: {UNTIL}\n", "")
     text = text.replace(DEMOTE, "schedule: [[0, sticky], [1k, warm-up], [2k, hard]]")
     spec = curriculum(tmp_path=tmp_path, text=text)
+    assert first_phase(spec) == 1
     visited = [next_phase(spec, PhaseProgress(), {}, env_steps) for env_steps in (0, 999, 1000, 2000, 10**9)]
     assert visited == [1, 1, 0, 2, 2]
 

@@ -18,8 +18,9 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from rlsweep.rl.dqn import ReplayDQNConfig
-from rlsweep.rl.modules import NETWORK, QModule
+from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.prioritized_replay import PrioritizedReplay
+from rlsweep.rl.q_module import QModule
 
 OBSERVATIONS = gymnasium.spaces.Box(-5, 5, (4,), np.float32)
 ACTIONS = gymnasium.spaces.Discrete(3)

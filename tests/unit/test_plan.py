@@ -43,6 +43,7 @@ def test_all_shipped_specs_are_here() -> None:
         "cartpole/sobol.yaml",
         "cartpole/tpe.yaml",
         "cartpole_ppo.yaml",
+        "impala_cartpole.yaml",
         "pong_impala.yaml",
     ]
 

@@ -7,7 +7,8 @@ import pytest
 
 from rlsweep.errors import RunError
 from rlsweep.run.export import best_checkpoint
-from rlsweep.run.rows import Progress, result_row, update
+from rlsweep.run.progress import Progress, update
+from rlsweep.run.rows import result_row
 from rlsweep.spec import load
 from rlsweep.store import rows
 from rlsweep.store.checkpoint import read_row, verify, write_manifest
