@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
@@ -142,10 +143,11 @@ class Manifest:
     def write(self, layout: RunLayout) -> None:
         """Replace `sweep.json`."""
         layout.root.mkdir(parents=True, exist_ok=True)
-        data = {"format": FORMAT} | asdict(self)
+        # Written at every change of a trial: for 1,000 of them, json and asdict take a minute of the driver.
+        data = to_json({"format": FORMAT} | vars(self), indent=1)
         partial = layout.manifest.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump(data, stream, indent=1)
+        with partial.open("wb") as stream:
+            stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(layout.manifest)
