@@ -11,8 +11,11 @@ from typing import Any
 from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune import Callback
 
+from callbacks.worker.trial_callback import TrialCallback, TrialFacts
 from rlsweep.errors import PreflightError, nearest
+from rlsweep.spec import Sweep
 from rlsweep.spec.callbacks import CallbackSpec
+from rlsweep.store.rows import CUSTOM_PREFIX
 
 CALLBACKS = "rlsweep_callbacks"
 """Key of `learner_config_dict`: what makes the callbacks that watch the learner."""
@@ -36,6 +39,25 @@ def driver_callbacks(specs: Iterable[CallbackSpec]) -> list[Callback]:
         PreflightError: as `callback_maker`.
     """
     return [callback_maker(spec)() for spec in specs if issubclass(_class(spec), Callback)]
+
+
+def check_custom_keys(sweep: Sweep, facts: TrialFacts) -> None:
+    """See that some callback adds each `custom/…` key that an objective or the curriculum asks for.
+
+    Raises:
+        PreflightError: none adds one of them.
+    """
+    made = [make() for make in worker_callbacks(sweep.callbacks).values()]
+    names = [name for one in made if isinstance(one, TrialCallback) for name in one.keys(facts)]
+    known = [CUSTOM_PREFIX + name for name in names]
+    phases = sweep.curriculum.phases if sweep.curriculum else ()
+    conditions = [key for phase in phases if phase.until is not None for key in phase.until.bounds]
+    for key in [*(objective.key for objective in sweep.objective), *conditions]:
+        if key.startswith(CUSTOM_PREFIX) and key not in known:
+            near = nearest(key, known)
+            hint = f"; did you mean {near!r}?" if near else ""
+            message = f"no callback adds a key {key!r}; allowed: {', '.join(known)}{hint}"
+            raise PreflightError(message, key="callbacks")
 
 
 def callback_maker(spec: CallbackSpec) -> Make:

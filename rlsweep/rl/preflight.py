@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gymnasium
 
+from callbacks.worker.trial_callback import TrialFacts
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.rl.algorithms import build_config
-from rlsweep.rl.callbacks import driver_callbacks
+from rlsweep.rl.callbacks import check_custom_keys, driver_callbacks
 from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.modules import NETWORK
 from rlsweep.rl.networks import make_torso
+from rlsweep.rl.size import network_of
 from rlsweep.spec import EnvSpec, NetworkSpec, Sweep
 
 
@@ -34,6 +37,7 @@ def check(plan: Plan, most: int | None = None) -> None:
             tried.add(kind)
             _check_network(trial.sweep.env, trial.sweep.network, trial.sweep.algorithm)
             _check_phases(trial.sweep)
+            _check_custom_keys(trial.sweep)
 
 
 def check_trial(trial: PlannedTrial) -> None:
@@ -45,6 +49,7 @@ def check_trial(trial: PlannedTrial) -> None:
     build_config(trial.sweep, trial.seed, trial.resources)
     _check_network(trial.sweep.env, trial.sweep.network, trial.sweep.algorithm)
     _check_phases(trial.sweep)
+    _check_custom_keys(trial.sweep)
 
 
 def _check_network(env: EnvSpec, network: NetworkSpec, algorithm: str) -> None:
@@ -58,6 +63,14 @@ def _check_network(env: EnvSpec, network: NetworkSpec, algorithm: str) -> None:
         raise PreflightError(str(error), key="network") from None
     finally:
         environment.close()
+
+
+def _check_custom_keys(sweep: Sweep) -> None:
+    """What is asked of callbacks, some callback says."""
+    if sweep.callbacks:
+        network, actions = network_of(sweep)
+        names = tuple(f"{NETWORK}.{name}" for name, _ in network.named_parameters())
+        check_custom_keys(sweep, TrialFacts(sweep.algorithm, actions, names))
 
 
 def _check_phases(sweep: Sweep) -> None:

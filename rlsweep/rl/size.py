@@ -29,6 +29,16 @@ def parameter_count(sweep: Sweep) -> int:
     Raises:
         PreflightError: the environment or the network cannot be made.
     """
+    network, _ = network_of(sweep)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def network_of(sweep: Sweep) -> tuple[ActorCritic | QNetwork, gymnasium.Space]:
+    """The network that a sweep trains, and the actions of its environment.
+
+    Raises:
+        PreflightError: the environment or the network cannot be made.
+    """
     environment = make_playing_environment(sweep.env, 1)
     try:
         shape = environment.single_observation_space.shape or ()
@@ -45,7 +55,7 @@ def parameter_count(sweep: Sweep) -> int:
         raise PreflightError(str(error), key="network") from None
     finally:
         environment.close()
-    return sum(parameter.numel() for parameter in network.parameters())
+    return network, actions
 
 
 def checkpoint_bytes(sweep: Sweep) -> int:

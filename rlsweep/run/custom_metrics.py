@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts, trained_parameters
-from rlsweep.errors import PreflightError, nearest
-from rlsweep.spec import Sweep
 from rlsweep.store.rows import CUSTOM_PREFIX
 
 
@@ -32,16 +30,6 @@ class CustomMetrics:
             key: list(callback.keys(facts)) if facts else [] for key, callback in self._callbacks.items()
         }
 
-    def require(self, row_keys: Iterable[str]) -> None:
-        """Raises PreflightError where a `custom/…` key is asked for that no callback adds."""
-        known = [CUSTOM_PREFIX + name for names in self._row_keys.values() for name in names]
-        for key in row_keys:
-            if key.startswith(CUSTOM_PREFIX) and key not in known:
-                near = nearest(key, known)
-                hint = f"; did you mean {near!r}?" if near else ""
-                message = f"no callback adds a key {key!r}; allowed: {', '.join(known)}{hint}"
-                raise PreflightError(message, key="callbacks")
-
     def row(self, result: Mapping[str, Any]) -> dict[str, float]:
         """Every key that was declared; NaN where an iteration has no value."""
         found: dict[str, float] = {}
@@ -59,13 +47,6 @@ class CustomMetrics:
         for key, callback in self._callbacks.items():
             if key in state:
                 callback.set_state(state[key])
-
-
-def asked_keys(sweep: Sweep) -> list[str]:
-    """The row keys that a sweep's objectives and its curriculum ask for."""
-    phases = sweep.curriculum.phases if sweep.curriculum else ()
-    conditions = [key for phase in phases if phase.until is not None for key in phase.until.bounds]
-    return [*(objective.key for objective in sweep.objective), *conditions]
 
 
 def _facts(algorithm: Any, name: str) -> TrialFacts:

@@ -24,7 +24,7 @@ from rlsweep.rl.replay_file import read_replay, write_replay
 from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.curriculum import first_phase, next_phase
-from rlsweep.run.custom_metrics import CustomMetrics, asked_keys
+from rlsweep.run.custom_metrics import CustomMetrics
 from rlsweep.run.policies import evaluate, save_policy
 from rlsweep.run.progress import Progress, evaluation_row, note_reached, update
 from rlsweep.run.rows import result_row
@@ -160,7 +160,6 @@ class Trial(Trainable):
         )
         keys = list(worker_callbacks(trial.sweep.callbacks))
         self._custom_metrics = CustomMetrics(self._algorithm, trial.sweep.algorithm, keys)
-        self._custom_metrics.require(asked_keys(trial.sweep))
         if trial.sweep.curriculum is not None:
             self._progress.phase.index = first_phase(trial.sweep.curriculum)
             self._enter_phase()

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.callbacks import shipped_callbacks
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, make
+from rlsweep.rl import preflight
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import load
 from rlsweep.store import rows
@@ -129,6 +130,23 @@ def test_a_callback_survives_a_checkpoint(name: str, start: Start, tmp_path: Pat
     other.load_checkpoint(str(folder))
     assert other._custom_metrics.get_state() == trial._custom_metrics.get_state()
     assert list(custom(other.train())) == list(custom(before))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_key_that_no_callback_adds_is_refused_before_anything_starts(
+    algorithm: str, tmp_path: Path, machine: Machine
+) -> None:
+    path = tmp_path / "spec.yaml"
+    names = "callbacks.worker.norms:GradientNorms"
+    text = SPEC.format(algorithm=algorithm, training=TRAINING[algorithm], env_runners=0, callbacks=names)
+    for key, is_known in (("network.torso.layers.0", True), ("network.torso.layers.9", False)):
+        path.write_text(text.replace("metric: score", f"metric: custom/gradient_norm/{key}"))
+        plan = make(load(path).sweep, machine)
+        if is_known:
+            preflight.check(plan)
+            continue
+        with pytest.raises(PreflightError, match=r"no callback adds .*; did you mean"):
+            preflight.check(plan)
 
 
 @pytest.mark.parametrize(
