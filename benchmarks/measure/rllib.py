@@ -13,12 +13,15 @@ from benchmarks.measure.stopwatch import Stopwatch
 
 ASYNCHRONOUS = ("impala", "appo")
 
+Follow = Callable[[dict[str, Any]], Any]
+"""What is done with RLlib's result of an iteration."""
+
 
 def time_training(
     algorithm: str,
     config: AlgorithmConfig,
     seconds: float,
-    after_iteration: Callable[[Algorithm, dict[str, Any]], None] | None = None,
+    follow: Callable[[Algorithm], Follow] | None = None,
     **details: Any,
 ) -> None:
     """Train for a while and print the env steps per second, sampling, learning and all the rest.
@@ -29,17 +32,18 @@ def time_training(
         algorithm: its name.
         config: RLlib's.
         seconds: to measure at least, after a first iteration in which it has learned.
-        after_iteration: what else a trial does with the algorithm and its result; measured too.
+        follow: gives what else a trial of this algorithm does with each result; measured too.
         details: printed beside the result.
     """
     built = config.build_algo()
     try:
-        sampled, trained = _train(built, 0, after_iteration)
+        after = follow(built) if follow else None
+        sampled, trained = _train(built, 0, after)
         while not trained:
-            sampled, trained = _train(built, trained, after_iteration)
+            sampled, trained = _train(built, trained, after)
         watch, first_trained = Stopwatch(seconds), trained
         while not watch.note(sampled):
-            sampled, trained = _train(built, trained, after_iteration)
+            sampled, trained = _train(built, trained, after)
     finally:
         built.stop()
         shutil.rmtree(built.logdir, ignore_errors=True)  # an empty folder in ~/ray_results
@@ -48,15 +52,15 @@ def time_training(
     watch.report(share_of_samples_used=used, trained_per_env_step=trained_per_env_step, **details)
 
 
-def _train(algorithm: Any, trained: int, after_iteration: Any) -> tuple[int, int]:
+def _train(algorithm: Any, trained: int, after: Follow | None) -> tuple[int, int]:
     """One iteration; env steps sampled and trained on since the beginning, `trained` of them before.
 
     RLlib's `num_env_steps_trained_lifetime` counts the whole batch again for each minibatch. A result of an
     asynchronous learner that has not finished a batch says nothing of what it trained on.
     """
     result = algorithm.train()
-    if after_iteration is not None:
-        after_iteration(algorithm, result)
+    if after is not None:
+        after(result)
     sampled = result["env_runners"].get("num_env_steps_sampled_lifetime", 0)
     learners = result.get("learners", {}).get("__all_modules__", {})
     return int(sampled), max(trained, int(learners.get("num_module_steps_trained_lifetime", 0)))

@@ -23,11 +23,14 @@ from ray.rllib.utils.metrics import (
     TIMERS,
 )
 
-from callbacks.worker.trial_callback import TrialCallback, TrialFacts, learner_metrics
-
-SAMPLE_SECONDS = "sample_seconds"
-SAMPLE_WAIT_SECONDS = "sample_wait_seconds"
-"""Metric keys of our env runners: seconds of a sample, and from its end to the next one's beginning."""
+from callbacks.worker.trial_callback import (
+    EVERY_MINIBATCHES,
+    Minibatch,
+    TrialCallback,
+    TrialFacts,
+    learner_metrics,
+)
+from rlsweep.store.rows import SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS
 
 UPDATE_SECONDS = "update_seconds"
 LEARNER_WAIT_SECONDS = "learner_wait_seconds"
@@ -36,7 +39,6 @@ LEARNER_WAIT_SECONDS = "learner_wait_seconds"
 QUEUE_LENGTH = "queue_length"
 """Metric key: batches that wait for the learner's thread when it has made an update."""
 
-EVERY_MINIBATCHES = 16
 WINDOW = 32
 """Measurements that a mean of seconds is taken over; RLlib's own timers remember hundreds."""
 
@@ -44,7 +46,6 @@ C_BAR = 1.0
 """Where V-trace clips its trace coefficients; fixed in RLlib (Espeholt et al. 2018, section 4.1)."""
 
 ASYNCHRONOUS = ("impala", "appo")
-ACTOR_CRITIC = ("ppo", "appo", "impala")
 
 _RATIOS = ("ratio_min", "ratio_mean", "ratio_max", "rho_clipped_share", "c_clipped_share", "kl")
 _MINIBATCH_SECONDS = ("forward_seconds", "backward_seconds", "optimizer_seconds")
@@ -68,41 +69,29 @@ class LearnerDiagnostics(TrialCallback):
     - `env_steps_produced_per_second`, `env_steps_consumed_per_second`; each epoch consumes its steps again.
 
     Args:
-        every: minibatches between two looks at ratios.
+        every: minibatches between two looks at ratios and the parts of a minibatch.
     """
 
     def __init__(self, every: int = EVERY_MINIBATCHES) -> None:
         super().__init__()
-        self._every, self._seen = every, 0
+        self.every = every
         self._before: tuple[float, float, float] | None = None
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
         is_asynchronous = facts.algorithm in ASYNCHRONOUS
         ratio_keys = [key for key in _RATIOS if is_asynchronous or "clipped" not in key]
         found = [
-            *([*ratio_keys, "policy_lag_updates"] if facts.algorithm in ACTOR_CRITIC else []),
+            *([*ratio_keys, "policy_lag_updates"] if facts.has_policy else []),
             *(*_SECONDS, "batching_seconds", "weight_sync_seconds", SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS),
             *(["queue_length"] if is_asynchronous else []),
             *("env_steps_produced_per_second", "env_steps_consumed_per_second"),
         ]
         return [f"diagnostics/{key}" for key in found]
 
-    def on_loss(
-        self,
-        *,
-        learner: Any,
-        module_id: str,
-        config: Any,
-        batch: Mapping[str, Any],
-        fwd_out: Mapping[str, Any],
-    ) -> None:
-        self._seen += 1
-        if (self._seen - 1) % self._every or Columns.ACTION_LOGP not in batch:
-            return
-        with torch.no_grad():
-            found = ratios(learner.module[module_id], config, batch, fwd_out)
-        for key, value in found.items():
-            learner.metrics.log_value((module_id, key), value, window=1)
+    def on_loss(self, *, learner: Any, minibatch: Minibatch) -> None:
+        if Columns.ACTION_LOGP in minibatch.columns:
+            for key, value in ratios(minibatch).items():
+                learner.metrics.log_value((minibatch.module_id, key), value, window=1)
 
     def on_times(self, *, learner: Any, forward: float, backward: float, optimizer: float) -> None:
         for key, seconds in zip(_MINIBATCH_SECONDS, (forward, backward, optimizer), strict=True):
@@ -148,33 +137,30 @@ class LearnerDiagnostics(TrialCallback):
         }
 
 
-def ratios(
-    module: Any, config: Any, batch: Mapping[str, torch.Tensor], fwd_out: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
+@torch.no_grad()
+def ratios(minibatch: Minibatch) -> dict[str, torch.Tensor]:
     """Importance ratios pi/mu of a minibatch (Espeholt et al. 2018, section 4.1).
 
     Args:
-        module: the RLModule that is trained, pi.
-        config: of the algorithm; `vtrace_clip_rho_threshold` is rho-bar.
-        batch: `actions`, `action_logp`, `action_dist_inputs` of mu, (B, …), and `loss_mask` (B,) if any.
-        fwd_out: `action_dist_inputs` of pi.
+        minibatch: with `actions`, `action_logp` and `action_dist_inputs` of mu, (B, …), and `loss_mask` (B,)
+            if any; the outputs hold pi's `action_dist_inputs`, `vtrace_clip_rho_threshold` of the config is
+            rho-bar.
 
     Returns:
         Scalars: least, mean and largest ratio, the shares above rho-bar and c-bar where the algorithm clips
         there, and the mean KL(mu || pi).
     """
-    unwrapped = module.unwrapped()
-    mask = batch.get(Columns.LOSS_MASK)
+    columns, mask = minibatch.columns, minibatch.columns.get(Columns.LOSS_MASK)
     rows = slice(None) if mask is None else mask.bool()
-    distribution = unwrapped.get_train_action_dist_cls()
-    pi = distribution.from_logits(fwd_out[Columns.ACTION_DIST_INPUTS][rows].float())
-    ratio = torch.exp(pi.logp(batch[Columns.ACTIONS][rows]) - batch[Columns.ACTION_LOGP][rows])
+    distribution = minibatch.module.get_train_action_dist_cls()
+    pi = distribution.from_logits(minibatch.outputs[Columns.ACTION_DIST_INPUTS][rows].float())
+    ratio = torch.exp(pi.logp(columns[Columns.ACTIONS][rows]) - columns[Columns.ACTION_LOGP][rows])
     found = {"ratio_min": ratio.min(), "ratio_mean": ratio.mean(), "ratio_max": ratio.max()}
-    rho_bar = getattr(config, "vtrace_clip_rho_threshold", None)
+    rho_bar = getattr(minibatch.config, "vtrace_clip_rho_threshold", None)
     if rho_bar is not None:
         found["rho_clipped_share"] = (ratio > rho_bar).float().mean()
         found["c_clipped_share"] = (ratio > C_BAR).float().mean()
-    if Columns.ACTION_DIST_INPUTS in batch:
-        mu = distribution.from_logits(batch[Columns.ACTION_DIST_INPUTS][rows].float())
+    if Columns.ACTION_DIST_INPUTS in columns:
+        mu = distribution.from_logits(columns[Columns.ACTION_DIST_INPUTS][rows].float())
         found["kl"] = mu.kl(pi).mean()
     return found

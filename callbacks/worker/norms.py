@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from ray.rllib.core import DEFAULT_MODULE_ID
 
-from callbacks.worker.trial_callback import TrialCallback, TrialFacts, learner_metrics, trained_parameters
-
-EVERY_UPDATES = 16
-"""Minibatches between two looks: a norm is one pass over the weights, a few per cent of an update."""
+from callbacks.worker.trial_callback import (
+    EVERY_MINIBATCHES,
+    Minibatch,
+    TrialCallback,
+    TrialFacts,
+    learner_metrics,
+    trained_parameters,
+)
 
 
 def layer_groups(names: Sequence[str]) -> list[str]:
@@ -26,9 +29,17 @@ def layer_of(name: str) -> str:
 
 
 class _Norms(TrialCallback):
-    """Euclidean norms of tensors, grouped by layer."""
+    """Euclidean norms of tensors, grouped by layer, of the last minibatch that was looked at.
+
+    Args:
+        every: minibatches between two looks.
+    """
 
     prefix: str
+
+    def __init__(self, every: int = EVERY_MINIBATCHES) -> None:
+        super().__init__()
+        self.every = every
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
         return [f"{self.prefix}/{group}" for group in layer_groups(facts.parameters)]
@@ -47,52 +58,21 @@ class _Norms(TrialCallback):
 
 
 class GradientNorms(_Norms):
-    """The norm of each layer's gradient before clipping, of the last minibatch that was looked at.
-
-    Keys: `gradient_norm/<layer>`.
-
-    Args:
-        every: minibatches between two looks.
-    """
+    """The norm of each layer's gradient before clipping. Keys: `gradient_norm/<layer>`."""
 
     prefix = "gradient_norm"
 
-    def __init__(self, every: int = EVERY_UPDATES) -> None:
-        super().__init__()
-        self._every, self._seen = every, 0
-        self._names: dict[Any, str] = {}
-
     def on_gradients(self, *, learner: Any, module_id: str, gradients: Mapping[Any, Any]) -> None:
-        self._seen += 1
-        if (self._seen - 1) % self._every:
-            return
-        if not self._names:
-            trained = trained_parameters(learner.module[module_id])
-            self._names = {learner.get_param_ref(parameter): name for name, parameter in trained.items()}
-        self._log(
-            learner,
-            module_id,
-            {name: gradients[ref] for ref, name in self._names.items() if ref in gradients},
-        )
+        trained = trained_parameters(learner.module[module_id])
+        found = {name: gradients.get(learner.get_param_ref(one)) for name, one in trained.items()}
+        self._log(learner, module_id, {name: one for name, one in found.items() if one is not None})
 
 
 class WeightNorms(_Norms):
-    """The norm of each layer's weights.
-
-    Keys: `weight_norm/<layer>`.
-
-    Args:
-        every: updates between two looks.
-    """
+    """The norm of each layer's weights. Keys: `weight_norm/<layer>`."""
 
     prefix = "weight_norm"
 
-    def __init__(self, every: int = EVERY_UPDATES) -> None:
-        super().__init__()
-        self._every, self._seen = every, 0
-
-    def on_update_end(self, *, learner: Any, seconds: float, waited: float) -> None:
-        self._seen += 1
-        if (self._seen - 1) % self._every == 0:
-            trained = trained_parameters(learner.module[DEFAULT_MODULE_ID])
-            self._log(learner, DEFAULT_MODULE_ID, {name: one.detach() for name, one in trained.items()})
+    def on_loss(self, *, learner: Any, minibatch: Minibatch) -> None:
+        trained = trained_parameters(minibatch.module)
+        self._log(learner, minibatch.module_id, {name: one.detach() for name, one in trained.items()})

@@ -10,8 +10,6 @@ from gymnasium.spaces import Discrete
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts, learner_metrics
 
-WITHOUT_POLICY = ("dqn",)
-
 
 class PolicyEntropy(TrialCallback):
     """The entropy of the policy that is trained, in nats, as its learner saw it last; none for DQN.
@@ -20,7 +18,7 @@ class PolicyEntropy(TrialCallback):
     """
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
-        if facts.algorithm in WITHOUT_POLICY:
+        if not facts.has_policy:
             return ()
         space = facts.action_space
         num_actions = int(space.n) if isinstance(space, Discrete) else 0

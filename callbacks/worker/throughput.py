@@ -11,13 +11,12 @@ from ray.rllib.core import ALL_MODULES
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     LEARNER_RESULTS,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
     SYNCH_WORKER_WEIGHTS_TIMER,
     TIMERS,
 )
 
-from callbacks.worker.learner_diagnostics import SAMPLE_SECONDS
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts
+from rlsweep.store.rows import SAMPLE_SECONDS
 
 SAMPLING_SECONDS = "sampling_seconds"
 LEARNING_SECONDS = "learning_seconds"
@@ -26,9 +25,9 @@ WAITING_SECONDS = "waiting_seconds"
 
 
 class Throughput(TrialCallback):
-    """Env steps per second, and the shares of an iteration that go into them.
+    """What goes into the row's `steps_per_second`: shares of the time from row to row.
 
-    Keys, all with `throughput/`: `env_steps_per_second`; `sampling_share` of an env runner's time;
+    Keys, all with `throughput/`: `sampling_share` of an env runner's time;
     `learning_share` and `waiting_share` of a learner's; `sync_seconds`, RLlib's mean of one handing out of
     weights. Where sampling and learning take turns, their shares add up to one at most; where they go on side
     by side, each may be near one.
@@ -37,11 +36,11 @@ class Throughput(TrialCallback):
     def __init__(self) -> None:
         super().__init__()
         self._num_env_runners = self._num_learners = 1
-        self._before: tuple[float, float] | None = None
+        self._before = math.nan
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
-        shares = ("sampling_share", "learning_share", "waiting_share")
-        return [f"throughput/{key}" for key in ("env_steps_per_second", *shares, "sync_seconds")]
+        found = ("sampling_share", "learning_share", "waiting_share", "sync_seconds")
+        return [f"throughput/{key}" for key in found]
 
     def on_algorithm_init(self, *, algorithm: Any, **kwargs: Any) -> None:
         self._num_env_runners = max(1, algorithm.config.num_env_runners)
@@ -60,14 +59,9 @@ class Throughput(TrialCallback):
     def row(self, result: Mapping[str, Any]) -> Mapping[str, float]:
         runners = result.get(ENV_RUNNER_RESULTS, {})
         learner = result.get(LEARNER_RESULTS, {}).get(ALL_MODULES, {})
-        env_steps = float(runners.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, math.nan))
         now, before = time.monotonic(), self._before
-        self._before = (now, env_steps)
-        if before is None:
-            return {}
-        seconds = now - before[0]
+        self._before, seconds = now, now - before
         found = {
-            "env_steps_per_second": (env_steps - before[1]) / seconds,
             "sampling_share": runners.get(SAMPLING_SECONDS, math.nan) / self._num_env_runners / seconds,
             "learning_share": learner.get(LEARNING_SECONDS, math.nan) / self._num_learners / seconds,
             "waiting_share": learner.get(WAITING_SECONDS, math.nan) / self._num_learners / seconds,

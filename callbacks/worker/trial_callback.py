@@ -24,6 +24,34 @@ class TrialFacts:
     action_space: gymnasium.Space[Any]
     parameters: tuple[str, ...]
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether a policy and its value function are trained; DQN trains action values."""
+        return self.algorithm != "dqn"
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """What a learner's loss is computed of.
+
+    Attributes:
+        module_id: RLlib's name of the module that is trained.
+        module: that RLModule.
+        config: of the algorithm, with the coefficients of this moment.
+        columns: tensors (B, …) by RLlib's names.
+        outputs: what `forward_train` gave for them.
+    """
+
+    module_id: str
+    module: Any
+    config: Any
+    columns: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+
+EVERY_MINIBATCHES = 16
+"""What the shipped callbacks set `every` to: a look at weights or a second pass costs part of an update."""
+
 
 class TrialCallback(RLlibCallback):
     """An RLlibCallback whose numbers become `custom/…` keys of the rows, there from the first row on.
@@ -31,7 +59,12 @@ class TrialCallback(RLlibCallback):
     One instance lives in the trial's process, one in each env runner and one in each learner, each made from
     the spec's arguments. What env runners and learners log with RLlib's `metrics_logger` arrives in RLlib's
     result; `row` takes it from there.
+
+    Attributes:
+        every: the hooks of minibatches are called for one in so many; the costly ones set it higher.
     """
+
+    every = 1
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
         """The keys that this callback adds, without `custom/`."""
@@ -45,42 +78,26 @@ class TrialCallback(RLlibCallback):
         """
         return {}
 
-    def on_loss(
-        self,
-        *,
-        learner: Any,
-        module_id: str,
-        config: Any,
-        batch: Mapping[str, Any],
-        fwd_out: Mapping[str, Any],
-    ) -> None:
-        """In a learner, after the loss of each minibatch was computed.
+    def on_loss(self, *, learner: Any, minibatch: Minibatch) -> None:
+        """In a learner, after the loss of a minibatch was computed; `learner.metrics` is its logger."""
+
+    def on_gradients(self, *, learner: Any, module_id: str, gradients: Mapping[Any, Any]) -> None:
+        """In a learner, after the backward pass of a minibatch and before clipping.
 
         Args:
             learner: `learner.metrics` is its logger.
             module_id: RLlib's name of the module.
-            config: of the algorithm.
-            batch: the minibatch, tensors (B, …).
-            fwd_out: what the module gave for it.
+            gradients: parameter -> its gradient.
         """
 
     def on_times(self, *, learner: Any, forward: float, backward: float, optimizer: float) -> None:
-        """In a learner, after some of its minibatches.
+        """In a learner, after a minibatch. On a GPU it waits until the minibatch is done.
 
         Args:
             learner: `learner.metrics` is its logger.
             forward: seconds of the forward pass and the loss.
             backward: of the backward pass.
             optimizer: of clipping and the optimizer.
-        """
-
-    def on_gradients(self, *, learner: Any, module_id: str, gradients: Mapping[Any, Any]) -> None:
-        """In a learner, after each backward pass and before clipping.
-
-        Args:
-            learner: `learner.metrics` is its logger.
-            module_id: RLlib's name of the module.
-            gradients: parameter -> its gradient.
         """
 
     def on_update_end(self, *, learner: Any, seconds: float, waited: float) -> None:

@@ -11,11 +11,15 @@ from ray.rllib.algorithms.impala.torch.vtrace_torch_v2 import make_time_major, v
 from ray.rllib.core.columns import Columns
 from ray.rllib.evaluation.postprocessing import Postprocessing
 
-from callbacks.worker.trial_callback import TrialCallback, TrialFacts, learner_metrics
+from callbacks.worker.trial_callback import (
+    EVERY_MINIBATCHES,
+    Minibatch,
+    TrialCallback,
+    TrialFacts,
+    learner_metrics,
+)
 
-ACTOR_CRITIC = ("ppo", "appo", "impala")
 KEYS = ("value/mean", "value/std", "value/explained_variance")
-EVERY_MINIBATCHES = 16
 
 
 class ValueStats(TrialCallback):
@@ -31,28 +35,17 @@ class ValueStats(TrialCallback):
 
     def __init__(self, every: int = EVERY_MINIBATCHES) -> None:
         super().__init__()
-        self._every, self._seen = every, 0
+        self.every = every
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
-        return KEYS if facts.algorithm in ACTOR_CRITIC else ()
+        return KEYS if facts.has_policy else ()
 
-    def on_loss(
-        self,
-        *,
-        learner: Any,
-        module_id: str,
-        config: Any,
-        batch: Mapping[str, Any],
-        fwd_out: Mapping[str, Any],
-    ) -> None:
-        self._seen += 1
-        if (self._seen - 1) % self._every or Columns.ACTION_LOGP not in batch:
-            return
-        with torch.no_grad():
-            values, targets = _values_and_targets(learner.module[module_id], config, batch, fwd_out)
+    def on_loss(self, *, learner: Any, minibatch: Minibatch) -> None:
+        if Columns.ACTION_LOGP in minibatch.columns:
+            values, targets = _values_and_targets(minibatch)
             found = (values.mean(), values.std(), explained_variance(values, targets))
-        for key, value in zip(KEYS, found, strict=True):
-            learner.metrics.log_value((module_id, key), value, window=1)
+            for key, value in zip(KEYS, found, strict=True):
+                learner.metrics.log_value((minibatch.module_id, key), value, window=1)
 
     def row(self, result: Mapping[str, Any]) -> Mapping[str, float]:
         module = learner_metrics(result)
@@ -64,17 +57,17 @@ def explained_variance(values: torch.Tensor, targets: torch.Tensor) -> torch.Ten
     return 1 - (targets - values).var() / targets.var()
 
 
-def _values_and_targets(
-    module: Any, config: Any, batch: Mapping[str, Any], fwd_out: Mapping[str, Any]
-) -> tuple[torch.Tensor, torch.Tensor]:
+@torch.no_grad()
+def _values_and_targets(minibatch: Minibatch) -> tuple[torch.Tensor, torch.Tensor]:
     """Of the rows of a minibatch that are trained on, (n,) each."""
-    unwrapped = module.unwrapped()
-    values = unwrapped.compute_values(batch, embeddings=fwd_out.get(Columns.EMBEDDINGS)).float()
-    if Postprocessing.VALUE_TARGETS in batch:
-        targets, mask = batch[Postprocessing.VALUE_TARGETS], batch.get(Columns.LOSS_MASK)
+    module, columns, outputs = minibatch.module, minibatch.columns, minibatch.outputs
+    values = module.compute_values(columns, embeddings=outputs.get(Columns.EMBEDDINGS)).float()
+    if Postprocessing.VALUE_TARGETS in columns:
+        targets, mask = columns[Postprocessing.VALUE_TARGETS], columns.get(Columns.LOSS_MASK)
     else:
-        policy = unwrapped.get_train_action_dist_cls().from_logits(fwd_out[Columns.ACTION_DIST_INPUTS])
-        values, targets, mask = _v_trace(config, batch, values, policy.logp(batch[Columns.ACTIONS]))
+        policy = module.get_train_action_dist_cls().from_logits(outputs[Columns.ACTION_DIST_INPUTS])
+        logp = policy.logp(columns[Columns.ACTIONS])
+        values, targets, mask = _v_trace(minibatch.config, columns, values, logp)
     return (values, targets) if mask is None else (values[mask.bool()], targets[mask.bool()])
 
 

@@ -106,7 +106,7 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         config.training(**arguments)
         config.learners(
             learner_class=LEARNERS[sweep.algorithm],
-            learner_config_dict={SCHEDULES: schedules, CALLBACKS: list(callbacks.values())},
+            learner_config_dict={SCHEDULES: schedules, CALLBACKS: callbacks},
         )
         config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
         if sweep.algorithm == "dqn":

@@ -18,7 +18,7 @@ from rlsweep.spec.callbacks import CallbackSpec
 from rlsweep.store.rows import CUSTOM_PREFIX
 
 CALLBACKS = "rlsweep_callbacks"
-"""Key of `learner_config_dict`: what makes the callbacks that watch the learner."""
+"""Key of `learner_config_dict`: the spec's key of each callback inside of a trial -> what makes it."""
 
 Make = Callable[[], Any]
 

@@ -40,9 +40,9 @@ class ChangingHyperparameters(TorchLearner):
         lr = values.get("lr", self.config.lr)
         for module_id in self.module.keys():  # noqa: SIM118  a MultiRLModule is no mapping
             for _, optimizer in self.get_optimizers_for_module(module_id):
-                self._optimizer_lr_schedules[optimizer] = self._scheduler(lr, env_steps)
+                schedule = self._optimizer_lr_schedules[optimizer] = self._scheduler(lr, env_steps)
                 for group in optimizer.param_groups:
-                    group["lr"] = _current(lr, env_steps)
+                    group["lr"] = float(schedule.get_current_value())
             schedulers = getattr(self, "entropy_coeff_schedulers_per_module", None)
             if schedulers is not None:
                 entropy_coeff = values.get("entropy_coeff", self.config.entropy_coeff)
@@ -93,10 +93,3 @@ class ScheduledLoss(ChangingHyperparameters):
         for module_id in self._loss_configs:
             for name, value in self._coefficients.items():
                 self.metrics.log_value((module_id, CURRENT + name), value, window=1)
-
-
-def _current(value: Any, env_steps: int) -> float:
-    """A number, or what a schedule in RLlib's form says of these env steps."""
-    if isinstance(value, (list, tuple)):
-        return scheduled_value([list(point) for point in value], env_steps)
-    return float(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import ale_py
 import gymnasium
@@ -51,6 +51,26 @@ def make_playing_environment(
     """
     environment = make_environment(env, num_envs, num_threads=num_threads, render=render)
     return StackedFrames(environment, env.atari.frame_stack) if env.stacks_by_connector else environment
+
+
+class Spaces(NamedTuple):
+    """Of one environment, as the network sees it."""
+
+    observations: gymnasium.Space[Any]
+    actions: gymnasium.Space[Any]
+
+
+def spaces_of(env: EnvSpec) -> Spaces:
+    """The spaces of an environment; it is made for that, and closed.
+
+    Raises:
+        PreflightError: as `make_environment`.
+    """
+    environment = make_playing_environment(env, 1)
+    try:
+        return Spaces(environment.single_observation_space, environment.single_action_space)
+    finally:
+        environment.close()
 
 
 def game_recorder(env: VectorEnv) -> GameRecorder:

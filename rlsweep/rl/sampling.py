@@ -19,10 +19,10 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.metrics import ENV_RESET_TIMER, ENV_STEP_TIMER, RLMODULE_INFERENCE_TIMER, WEIGHTS_SEQ_NO
 from ray.rllib.utils.spaces.space_utils import clip_action, unsquash_action
 
-from callbacks.worker.learner_diagnostics import SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.fragments import Rows
 from rlsweep.rl.reuse import ReusableEnvRunner
+from rlsweep.store.rows import SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS
 
 _STEPWISE_HOOKS = ("on_episode_created", "on_episode_start", "on_episode_step", "on_episode_end")
 

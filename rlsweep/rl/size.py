@@ -6,7 +6,7 @@ import gymnasium
 
 from rlsweep.errors import PreflightError
 from rlsweep.rl.bundle import Q_SETTINGS
-from rlsweep.rl.environments import make_playing_environment
+from rlsweep.rl.environments import Spaces, spaces_of
 from rlsweep.rl.noisy import make_noisy
 from rlsweep.rl.policies import ActorCritic, QNetwork
 from rlsweep.spec import Sweep
@@ -33,29 +33,27 @@ def parameter_count(sweep: Sweep) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def network_of(sweep: Sweep) -> tuple[ActorCritic | QNetwork, gymnasium.Space]:
-    """The network that a sweep trains, and the actions of its environment.
+def network_of(sweep: Sweep) -> tuple[ActorCritic | QNetwork, Spaces]:
+    """The network that a sweep trains, and the spaces that it is made for.
 
     Raises:
         PreflightError: the environment or the network cannot be made.
     """
-    environment = make_playing_environment(sweep.env, 1)
+    spaces = spaces_of(sweep.env)
+    shape, actions = spaces.observations.shape or (), spaces.actions
     try:
-        shape = environment.single_observation_space.shape or ()
-        actions = environment.single_action_space
-        network: ActorCritic | QNetwork
-        if sweep.algorithm == "dqn" and isinstance(actions, gymnasium.spaces.Discrete):
-            settings = {name: sweep.training[name] for name in Q_SETTINGS if name in sweep.training}
-            network = QNetwork(sweep.network, shape, actions, **settings)
-            if sweep.training.get("noisy"):
-                make_noisy(network, sigma0=1.0)
-        else:
-            network = ActorCritic(sweep.network, shape, actions)
+        if sweep.algorithm != "dqn":
+            return ActorCritic(sweep.network, shape, actions), spaces
+        if not isinstance(actions, gymnasium.spaces.Discrete):
+            raise PreflightError(f"dqn needs discrete actions, {sweep.env.id} has {actions}", key="algorithm")
+        known = hyperparameters(sweep.algorithm)
+        settings = {name: sweep.training.get(name, known[name].default) for name in Q_SETTINGS}
+        network = QNetwork(sweep.network, shape, actions, **settings)
     except ValueError as error:
         raise PreflightError(str(error), key="network") from None
-    finally:
-        environment.close()
-    return network, actions
+    if sweep.training.get("noisy"):
+        make_noisy(network, sigma0=1.0)
+    return network, spaces
 
 
 def checkpoint_bytes(sweep: Sweep) -> int:

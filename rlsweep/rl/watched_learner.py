@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 
-from callbacks.worker.trial_callback import TrialCallback, overrides
+from callbacks.worker.trial_callback import Minibatch, TrialCallback, overrides
 from rlsweep.rl.callbacks import CALLBACKS, Make
 from rlsweep.rl.laps import Laps
-
-TIMED_MINIBATCHES = 16
-"""One minibatch in so many is timed: on a GPU each look at a clock waits for it."""
 
 
 class WatchedLearner(TorchLearner):
@@ -22,8 +19,8 @@ class WatchedLearner(TorchLearner):
 
     def build(self) -> None:
         super().build()
-        makers: Iterable[Make] = self.config.learner_config_dict.get(CALLBACKS, ())
-        made = [one for make in makers if isinstance(one := make(), TrialCallback)]
+        makers: Mapping[str, Make] = self.config.learner_config_dict.get(CALLBACKS, {})
+        made = [one for make in makers.values() if isinstance(one := make(), TrialCallback)]
 
         def watching(hook: str) -> list[TrialCallback]:
             return [one for one in made if overrides(one, hook)]
@@ -44,23 +41,25 @@ class WatchedLearner(TorchLearner):
         loss = super().compute_loss_for_module(
             module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
         )
-        for callback in self._watch_losses:
-            callback.on_loss(learner=self, module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
+        for callback in self._due(self._watch_losses):
+            minibatch = Minibatch(module_id, self.module[module_id].unwrapped(), config, batch, fwd_out)
+            callback.on_loss(learner=self, minibatch=minibatch)
         return loss
 
     def _uncompiled_update(self, batch: dict[str, Any], **kwargs: Any) -> Any:
-        is_timed = bool(self._watch_times) and self._num_minibatches % TIMED_MINIBATCHES == 0
+        watching = self._due(self._watch_times)
+        if not watching:
+            found = super()._uncompiled_update(batch, **kwargs)
+        else:
+            laps = self._laps = Laps(self._device)
+            laps.mark()
+            found = super()._uncompiled_update(batch, **kwargs)
+            laps.mark()
+            self._laps = None
+            forward, backward, optimizer = laps.seconds()
+            for callback in watching:
+                callback.on_times(learner=self, forward=forward, backward=backward, optimizer=optimizer)
         self._num_minibatches += 1
-        if not is_timed:
-            return super()._uncompiled_update(batch, **kwargs)
-        laps = self._laps = Laps(self._device)
-        laps.mark()
-        found = super()._uncompiled_update(batch, **kwargs)
-        laps.mark()
-        self._laps = None
-        forward, backward, optimizer = laps.seconds()
-        for callback in self._watch_times:
-            callback.on_times(learner=self, forward=forward, backward=backward, optimizer=optimizer)
         return found
 
     def compute_gradients(self, loss_per_module: dict[str, Any], **kwargs: Any) -> Any:
@@ -74,7 +73,7 @@ class WatchedLearner(TorchLearner):
     def postprocess_gradients_for_module(
         self, *, module_id: str, config: Any = None, module_gradients_dict: dict[Any, Any]
     ) -> Any:
-        for callback in self._watch_gradients:
+        for callback in self._due(self._watch_gradients):
             callback.on_gradients(learner=self, module_id=module_id, gradients=module_gradients_dict)
         return super().postprocess_gradients_for_module(
             module_id=module_id, config=config, module_gradients_dict=module_gradients_dict
@@ -87,3 +86,7 @@ class WatchedLearner(TorchLearner):
         waited, self._ended = self._began - self._ended, time.perf_counter()
         for callback in self._watch_updates:
             callback.on_update_end(learner=self, seconds=self._ended - self._began, waited=waited)
+
+    def _due(self, callbacks: Sequence[TrialCallback]) -> list[TrialCallback]:
+        """Those that want to see this minibatch."""
+        return [one for one in callbacks if self._num_minibatches % one.every == 0]

@@ -9,6 +9,7 @@ from typing import Any
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts, trained_parameters
+from rlsweep.rl.callbacks import CALLBACKS
 from rlsweep.store.rows import CUSTOM_PREFIX
 
 
@@ -18,10 +19,10 @@ class CustomMetrics:
     Args:
         algorithm: RLlib's, with the callbacks made.
         name: ppo, appo, impala or dqn.
-        keys: of the spec's worker callbacks, in their order; they are the last ones of the algorithm's.
     """
 
-    def __init__(self, algorithm: Any, name: str, keys: list[str]) -> None:
+    def __init__(self, algorithm: Any, name: str) -> None:
+        keys = list(algorithm.config.learner_config_dict[CALLBACKS])  # the spec's are RLlib's last ones
         made = algorithm.callbacks[-len(keys) :] if keys else []
         by_key = zip(keys, made, strict=True)
         self._callbacks = {key: one for key, one in by_key if isinstance(one, TrialCallback)}

@@ -17,7 +17,6 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from rlsweep.plan import Plan
 from rlsweep.rl.algorithms import build_config
-from rlsweep.rl.callbacks import worker_callbacks
 from rlsweep.rl.cores import use_cores
 from rlsweep.rl.phases import phase_of
 from rlsweep.rl.replay_file import read_replay, write_replay
@@ -158,8 +157,7 @@ class Trial(Trainable):
         self._algorithm: ReusingAlgorithm = algorithm_config.algo_class(
             config=algorithm_config, storage=self._storage, env_runners=env_runners
         )
-        keys = list(worker_callbacks(trial.sweep.callbacks))
-        self._custom_metrics = CustomMetrics(self._algorithm, trial.sweep.algorithm, keys)
+        self._custom_metrics = CustomMetrics(self._algorithm, trial.sweep.algorithm)
         if trial.sweep.curriculum is not None:
             self._progress.phase.index = first_phase(trial.sweep.curriculum)
             self._enter_phase()

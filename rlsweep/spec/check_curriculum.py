@@ -8,11 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rlsweep.errors import nearest
+from rlsweep.errors import Location, nearest
+from rlsweep.spec.check import validation_issues
 from rlsweep.spec.check_training import Fault, hyperparameter_fault
 from rlsweep.spec.curriculum import CurriculumSpec, PhaseSpec
 from rlsweep.spec.env import EnvSpec
+from rlsweep.spec.model import SpecModel
 from rlsweep.spec.schedules import SCHEDULABLE
+from rlsweep.spec.source import Document, KeyPath
 from rlsweep.spec.sweep import Sweep
 from rlsweep.store.rows import (
     AUC,
@@ -29,6 +32,13 @@ FIXED_ENV = ("frame_stack", "frame_stack_by", "grayscale", "resolution")
 
 OF_THE_WHOLE_TRIAL = (AUC, HUMAN_NORMALIZED, SCORE_BEST)
 """Row keys that a promotion does not start afresh, and that are no conditions of a phase for that reason."""
+
+
+class _WithEnv(SpecModel):
+    """`env:` under its name, so that what is wrong in it is said as of the spec's own."""
+
+    env: EnvSpec
+
 
 Found = tuple[str, Fault]
 
@@ -82,23 +92,15 @@ def _schedule_faults(curriculum: CurriculumSpec, names: list[str]) -> Iterator[F
 
 
 def _env_faults(base: EnvSpec, phase: PhaseSpec, where: str) -> Iterator[Found]:
+    written = phase.written_env(base)
     try:
-        env = phase.env_of(base)
+        env = _WithEnv.model_validate({"env": written}).env
     except ValidationError as error:
-        for details in error.errors(include_url=False):
-            key = ".".join(str(step) for step in details["loc"] if step in EnvSpec.model_fields)
-            is_unknown = details["type"] == "extra_forbidden"
-            name = str(details["loc"][0]) if details["loc"] else ""
-            text = "no such setting" if is_unknown else details["msg"].removeprefix("Value error, ")
-            allowed = ", ".join(EnvSpec.model_fields) if is_unknown else ""
-            yield (
-                f"{where}.env.{key or name}".rstrip("."),
-                Fault(
-                    f"{where}.env.{key or name}: {text}".replace(".: ", ": "),
-                    allowed,
-                    nearest(name, EnvSpec.model_fields) if is_unknown else "",
-                ),
-            )
+        places: dict[KeyPath, Location] = {(): Location(f"{where}.env")}
+        places |= {("env", key): Location(f"{where}.env.{key}") for key in phase.env}
+        document = Document({"env": written}, places)
+        for issue in validation_issues(error, document):
+            yield issue.location.source, Fault(f"{where}: {issue.message}", issue.allowed, issue.suggestion)
         return
     if env.is_atari != base.is_atari:
         message = f"{where}.env.id: {env.id} and {base.id} are not both ALE games"

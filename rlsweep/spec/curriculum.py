@@ -124,16 +124,17 @@ class PhaseSpec(SpecModel):
         Raises:
             pydantic.ValidationError: a setting does not fit.
         """
-        if not self.env:
-            return base
-        written = base.model_dump(mode="json", exclude_unset=True)
-        merged = {**written, **self.env}
+        return EnvSpec.model_validate(self.written_env(base)) if self.env else base
+
+    def written_env(self, base: EnvSpec) -> dict[str, Any]:
+        """The same as it would stand under `env:`."""
+        merged = {**base.model_dump(mode="json", exclude_unset=True), **self.env}
         kwargs = self.env.get("kwargs", {})
         if merged["id"] != base.id:
             merged["kwargs"] = kwargs  # those of another environment mean nothing here
         elif isinstance(kwargs, Mapping):
             merged["kwargs"] = {**base.kwargs, **kwargs}
-        return EnvSpec.model_validate(merged)
+        return merged
 
 
 class CurriculumSpec(SpecModel):

@@ -95,6 +95,10 @@ GLOBAL_NORM = "gradients_default_optimizer_global_norm"
 SKIPPED_UPDATES = "skipped_updates"
 """Our learners' name of the updates that were left out so far, because their gradient was no number."""
 
+SAMPLE_SECONDS = "sample_seconds"
+SAMPLE_WAIT_SECONDS = "sample_wait_seconds"
+"""Our env runners' names of the seconds of a sample, and from its end to the next one's beginning."""
+
 _ACTOR_CRITIC_METRICS = {
     "policy_loss": "policy_loss",
     "vf_loss": "vf_loss",

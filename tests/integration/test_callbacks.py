@@ -139,7 +139,11 @@ def test_a_key_that_no_callback_adds_is_refused_before_anything_starts(
     path = tmp_path / "spec.yaml"
     names = "callbacks.worker.norms:GradientNorms"
     text = SPEC.format(algorithm=algorithm, training=TRAINING[algorithm], env_runners=0, callbacks=names)
-    for key, is_known in (("network.torso.layers.0", True), ("network.torso.layers.9", False)):
+    for key, is_known in (
+        ("network.torso.layers.0", True),
+        ("network.value_head", True),
+        ("network.torso.layers.9", False),
+    ):
         path.write_text(text.replace("metric: score", f"metric: custom/gradient_norm/{key}"))
         plan = make(load(path).sweep, machine)
         if is_known:

@@ -37,6 +37,11 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from rlsweep.cli import main; main()", *arguments]
 
 
+def overriding(*settings: str) -> list[str]:
+    """`--set` for each of them."""
+    return [part for setting in settings for part in ("--set", setting)]
+
+
 def rlsweep(storage: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "RLSWEEP_STORAGE": str(storage), "PYTHONPATH": str(HERE)}
     done = subprocess.run(
@@ -183,15 +188,14 @@ def test_two_processes_do_not_run_the_same_sweep(tmp_path: Path) -> None:
 
 
 def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
-    overrides = [
+    overrides = overriding(
         "scheduler={type: asha, grace: 2k, reduction_factor: 2}",
         "search.parameters.training.num_epochs.values=[6]",
         "search.parameters.training.lr.values=[1e-3, 1e-7, 1e-8, 1e-9]",
         "stop.env_steps=20k",
         "resources.max_concurrent=1",
-    ]
-    settings = [part for override in overrides for part in ("--set", override)]
-    done = rlsweep(tmp_path, "run", "cartpole_ppo.yaml", "--profile", "smoke", *settings)
+    )
+    done = rlsweep(tmp_path, "run", "cartpole_ppo.yaml", "--profile", "smoke", *overrides)
     assert done.returncode == 0, done.stderr
     manifest = Manifest.read(Storage(tmp_path).run("cartpole_ppo"))
     statuses = {record.config_id: record.status for record in manifest.trials}
@@ -304,13 +308,12 @@ def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None
 
 def test_a_learning_rate_of_one_is_diagnosed(tmp_path: Path) -> None:
     """A real case: the policy is deterministic after a few updates; console and MLflow say so."""
-    settings = [
+    overrides = overriding(
         "search.parameters.training.lr.values=[1.0]",
         "search.parameters.training.num_epochs.values=[6]",
         "training.train_batch_size_per_learner=256",
         "stop.env_steps=8k",
-    ]
-    overrides = [part for setting in settings for part in ("--set", setting)]
+    )
     done = rlsweep(tmp_path, "run", "cartpole_ppo.yaml", "--profile", "smoke", *overrides)
     assert done.returncode == 0, done.stderr
     [trial] = Manifest.read(Storage(tmp_path).run("cartpole_ppo")).trials

@@ -8,8 +8,8 @@ from typing import Any
 
 from ray.rllib.core import ALL_MODULES
 
-from callbacks.worker.learner_diagnostics import SAMPLE_SECONDS
 from callbacks.worker.trial_callback import TrialCallback
+from rlsweep.store.rows import SAMPLE_SECONDS
 
 
 class Timeline(TrialCallback):

@@ -11,11 +11,10 @@ import torch
 from ray.rllib.models.torch.torch_distributions import TorchCategorical
 
 from callbacks.worker.learner_diagnostics import ratios
+from callbacks.worker.trial_callback import Minibatch
 from rlsweep.rl.laps import Laps
 
-MODULE = SimpleNamespace(
-    unwrapped=lambda: SimpleNamespace(get_train_action_dist_cls=lambda: TorchCategorical)
-)
+MODULE = SimpleNamespace(get_train_action_dist_cls=lambda: TorchCategorical)
 
 
 def log(*probabilities: float) -> list[float]:
@@ -33,7 +32,9 @@ def test_ratios_by_hand() -> None:
     }
     outputs = {"action_dist_inputs": torch.tensor([pi] * 4)}
     config = SimpleNamespace(vtrace_clip_rho_threshold=1.4)
-    found = {key: float(value) for key, value in ratios(MODULE, config, batch, outputs).items()}
+    found = {
+        key: float(value) for key, value in ratios(Minibatch("p", MODULE, config, batch, outputs)).items()
+    }
     # ratios 1.5, 1.5, 0.5
     assert found == pytest.approx(
         {
@@ -50,7 +51,7 @@ def test_ratios_by_hand() -> None:
 def test_without_v_trace_nothing_is_clipped() -> None:
     same = torch.tensor([log(0.5, 0.5)])
     batch = {"actions": torch.tensor([1]), "action_logp": torch.tensor(log(0.5)), "action_dist_inputs": same}
-    found = ratios(MODULE, SimpleNamespace(), batch, {"action_dist_inputs": same})
+    found = ratios(Minibatch("p", MODULE, SimpleNamespace(), batch, {"action_dist_inputs": same}))
     assert set(found) == {"ratio_min", "ratio_mean", "ratio_max", "kl"}
     assert float(found["kl"]) == pytest.approx(0)
 
