@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan.packing import Miss, Node, nearest_miss
-from rlsweep.spec import Algorithm, ResourceSpec, Sweep
-
-ASYNCHRONOUS = ("impala", "appo")
-"""Algorithms whose env runners sample while the learner learns; `auto` gives them at least one."""
+from rlsweep.spec import ASYNCHRONOUS, Algorithm, ResourceSpec, Sweep
 
 MAX_AUTO_CPUS = 8
 """More cores than this no longer speed up one trial's small network; more trials use the rest."""

@@ -16,21 +16,20 @@ from ray.tune.registry import register_env
 from callbacks.worker.game_scores import GameScores
 from rlsweep.errors import PreflightError
 from rlsweep.plan import TrialResources
-from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.atari import FRAME_STACK
 from rlsweep.rl.batches import Advantages, EpisodesToBatch
 from rlsweep.rl.callbacks import CALLBACKS, worker_callbacks
 from rlsweep.rl.coefficients import SCHEDULES
 from rlsweep.rl.environments import make_environment
-from rlsweep.rl.learners import LEARNERS
-from rlsweep.rl.modules import NETWORK
+from rlsweep.rl.learners import DETERMINISTIC, LEARNERS
+from rlsweep.rl.modules import NETWORK, RANDOM_ENV_STEPS
 from rlsweep.rl.phases import ENV, PHASE, tell_environment
-from rlsweep.rl.q_module import NOISE
+from rlsweep.rl.q_module import NOISE, SOFTMAX_TEMPERATURE
 from rlsweep.rl.registry import CONFIG_CLASSES, MODULE_CLASSES
 from rlsweep.rl.reuse import NUM_THREADS, ReusableEnvRunner
 from rlsweep.rl.sampling import FragmentEnvRunner
 from rlsweep.rl.takeover import ALGORITHM_CLASSES
-from rlsweep.spec import EnvSpec, Sweep
+from rlsweep.spec import ASYNCHRONOUS, EnvSpec, Sweep
 from rlsweep.spec.hyperparameters import PER_LEARNER, hyperparameters
 from rlsweep.spec.schedules import SCHEDULABLE, SCHEDULED_BY_RLLIB, Points, is_schedule, schedule_points
 
@@ -84,7 +83,12 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     )
     config.rl_module(
         rl_module_spec=RLModuleSpec(module_class=MODULE_CLASSES[sweep.algorithm]),
-        model_config={NETWORK: sweep.network.model_dump(), NOISE: _noise(sweep)},
+        model_config={
+            NETWORK: sweep.network.model_dump(),
+            NOISE: _noise(sweep),
+            RANDOM_ENV_STEPS: sweep.exploration.random_env_steps,
+            SOFTMAX_TEMPERATURE: sweep.exploration.softmax_temperature,
+        },
     )
     callbacks = worker_callbacks(sweep.callbacks)
     config.callbacks([GameScores, *callbacks.values()])
@@ -106,7 +110,11 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         config.training(**arguments)
         config.learners(
             learner_class=LEARNERS[sweep.algorithm],
-            learner_config_dict={SCHEDULES: schedules, CALLBACKS: callbacks},
+            learner_config_dict={
+                SCHEDULES: schedules,
+                CALLBACKS: callbacks,
+                DETERMINISTIC: sweep.deterministic,
+            },
         )
         config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
         if sweep.algorithm == "dqn":
@@ -139,8 +147,8 @@ def _training_arguments(sweep: Sweep, resources: TrialResources) -> tuple[dict[s
         else:
             arguments[name] = points[0][1]
             schedules[name] = points
-    if arguments.get("noisy"):
-        arguments.setdefault("epsilon", 0.0)  # the noise explores (Fortunato et al. 2018, section 3.1)
+    if arguments.get("noisy") or sweep.exploration.softmax_temperature:
+        arguments.setdefault("epsilon", 0.0)  # as Fortunato et al. 2018, section 3.1
     return arguments, schedules
 
 

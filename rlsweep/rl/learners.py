@@ -23,8 +23,23 @@ from rlsweep.store.rows import GLOBAL_NORM, SKIPPED_UPDATES
 
 logger = logging.getLogger(__name__)
 
+DETERMINISTIC = "deterministic"
+"""Key of `learner_config_dict`: what the spec says."""
+
 Gradients = dict[Any, torch.Tensor]
 """RLlib's reference of a parameter -> its gradient."""
+
+
+class DeterministicOperations(TorchLearner):
+    """Where the spec asks for it, operations that have no deterministic form raise a RuntimeError.
+
+    RLlib asks for that on the CPU wherever there is a seed; on CUDA it makes only cuDNN deterministic.
+    """
+
+    def build(self) -> None:
+        if self.config.learner_config_dict.get(DETERMINISTIC):
+            torch.use_deterministic_algorithms(True)
+        super().build()
 
 
 class FusedAdam(TorchLearner):
@@ -101,7 +116,13 @@ class GatheredMinibatches(TorchLearner):
 
 
 class PPOLearner(
-    WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, GatheredMinibatches, PPOTorchLearner
+    WatchedLearner,
+    ScheduledLoss,
+    DeterministicOperations,
+    FusedAdam,
+    FiniteUpdates,
+    GatheredMinibatches,
+    PPOTorchLearner,
 ):
     """PPO's learner with scheduled coefficients."""
 
@@ -114,7 +135,14 @@ class IMPALALearner(WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, IMP
     """IMPALA's learner with scheduled coefficients."""
 
 
-class DQNLearner(WatchedLearner, ChangingHyperparameters, FusedAdam, FiniteUpdates, DQNTorchLearner):
+class DQNLearner(
+    WatchedLearner,
+    ChangingHyperparameters,
+    DeterministicOperations,
+    FusedAdam,
+    FiniteUpdates,
+    DQNTorchLearner,
+):
     """DQN's learner."""
 
 

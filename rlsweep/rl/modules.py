@@ -25,6 +25,9 @@ from rlsweep.spec.network import NetworkSpec
 NETWORK = "network"
 """Key of the model config (and attribute of the modules) that holds the network."""
 
+RANDOM_ENV_STEPS = "random_env_steps"
+"""Key of the model config: env steps of a trial in which actions are random; none where it is not there."""
+
 # With a seed RLlib makes torch deterministic, and torch then also fills what it allocates, for programs that
 # read memory before they write it. Nothing here does, and filling is a tenth of an update.
 torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -79,6 +82,16 @@ class ActorCriticModule(TorsoModule, InferenceOnlyAPI, ValueFunctionAPI):
     def _forward(self, batch: Batch, **kwargs: Any) -> Batch:
         return {Columns.ACTION_DIST_INPUTS: self.network.decide(batch[Columns.OBS])}
 
+    @torch.no_grad()
+    def _forward_exploration(self, batch: Batch, t: int = 0, **kwargs: Any) -> Batch:
+        return self._at_random_before(t, self._forward(batch))
+
+    def _at_random_before(self, env_steps: int, outputs: Batch) -> Batch:
+        """At first a policy that prefers nothing; the learner sees it as the one that has acted."""
+        if env_steps < self.model_config.get(RANDOM_ENV_STEPS, 0):
+            outputs[Columns.ACTION_DIST_INPUTS] = torch.zeros_like(outputs[Columns.ACTION_DIST_INPUTS])
+        return outputs
+
     def _forward_train(self, batch: Batch, **kwargs: Any) -> Batch:
         observations = batch[Columns.OBS]
         features = self.network.features(observations)
@@ -104,11 +117,11 @@ class ValueNotingModule(ActorCriticModule):
 
     acts_with_critic = True
 
-    def _forward_exploration(self, batch: Batch, **kwargs: Any) -> Batch:
-        with torch.no_grad():
-            outputs = self._forward_train(batch)
-            values = self.compute_values(batch, outputs.pop(Columns.EMBEDDINGS))
-        return {**outputs, Columns.VF_PREDS: values}
+    @torch.no_grad()
+    def _forward_exploration(self, batch: Batch, t: int = 0, **kwargs: Any) -> Batch:
+        outputs = self._forward_train(batch)
+        values = self.compute_values(batch, outputs.pop(Columns.EMBEDDINGS))
+        return {**self._at_random_before(t, outputs), Columns.VF_PREDS: values}
 
 
 class TargetActorCriticModule(ActorCriticModule, TargetNetworkAPI):

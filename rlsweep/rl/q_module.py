@@ -22,17 +22,20 @@ from ray.rllib.utils.schedules.scheduler import Scheduler
 from torch import Tensor
 
 from rlsweep.rl.cores import side_by_side
-from rlsweep.rl.modules import Batch, TorsoModule, network_spec
+from rlsweep.rl.modules import RANDOM_ENV_STEPS, Batch, TorsoModule, network_spec
 from rlsweep.rl.noisy import make_noisy, use_noise
 from rlsweep.rl.policies import QNetwork
 
 NOISE = "noise"
 """Key of the model config: sigma0 of noisy linear layers, 0 for plain ones."""
 
+SOFTMAX_TEMPERATURE = "softmax_temperature"
+"""Key of the model config: actions are drawn by their values at this temperature; None takes the best."""
+
 
 class QModule(TorsoModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
     """DQN. The settings `dueling`, `double_q`, `num_atoms`, `v_min`, `v_max` and `epsilon` reach it
-    through the model config, where DQNConfig puts them; NOISE is ours.
+    through the model config, where DQNConfig puts them; the keys above are ours.
 
     A noisy network has new noise in each step of the env runner, and in each update one for the online and
     one for the target network (Fortunato et al. 2018, section 3.1).
@@ -53,6 +56,7 @@ class QModule(TorsoModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
             v_min=settings["v_min"],
             v_max=settings["v_max"],
         )
+        self.softmax_temperature = settings.get(SOFTMAX_TEMPERATURE)
         sigma0 = settings.get(NOISE, 0.0)
         self.is_noisy = sigma0 > 0
         if self.is_noisy:
@@ -81,15 +85,16 @@ class QModule(TorsoModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
         return {Columns.ACTIONS: self._best(batch)}
 
     def _forward_exploration(self, batch: Batch, t: int, **kwargs: Any) -> Batch:
-        """Epsilon-greedy, over noise where there is some; `t` is the number of env steps sampled so far."""
+        """Epsilon-greedy, over noise or softmax; `t` is the number of env steps sampled so far."""
         self.epsilon_schedule.update(t)
-        epsilon = self.epsilon_schedule.get_current_value()
+        is_random = t < self.model_config.get(RANDOM_ENV_STEPS, 0)
+        epsilon = 1.0 if is_random else self.epsilon_schedule.get_current_value()
         if self.is_noisy:
             use_noise(self.network, self._generator)
-        best = self._best(batch)
-        anything = torch.randint_like(best, self.network.num_actions)
-        explores = torch.rand(best.shape, device=best.device) < epsilon
-        return {Columns.ACTIONS: torch.where(explores, anything, best)}
+        chosen = self._drawn(batch) if self.softmax_temperature else self._best(batch)
+        anything = torch.randint_like(chosen, self.network.num_actions)
+        explores = torch.rand(chosen.shape, device=chosen.device) < epsilon
+        return {Columns.ACTIONS: torch.where(explores, anything, chosen)}
 
     def _forward_train(self, batch: Batch, **kwargs: Any) -> Batch:
         if self.is_noisy:
@@ -107,6 +112,12 @@ class QModule(TorsoModule, InferenceOnlyAPI, TargetNetworkAPI, QNetAPI):
     def _best(self, batch: Batch) -> Tensor:
         """(B,) the actions with the largest values."""
         return self.network.decide(batch[Columns.OBS]).argmax(-1)
+
+    @torch.no_grad()
+    def _drawn(self, batch: Batch) -> Tensor:
+        """(B,) actions drawn from the softmax of their values."""
+        values: Tensor = self.network.decide(batch[Columns.OBS]) / self.softmax_temperature
+        return values.softmax(-1).multinomial(1).squeeze(-1)
 
     @torch.no_grad()  # the loss takes these as constants: no gradient has to be kept for them
     def _next_outputs(self, batch: Batch) -> Batch:

@@ -15,8 +15,8 @@ from ray._common.deprecation import DEPRECATED_VALUE
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 import rlsweep.spec
-from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl.registry import CONFIG_CLASSES
+from rlsweep.spec import ASYNCHRONOUS
 
 _NOT_FOR_SPECS = {
     "self",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rlsweep.spec.curriculum import CurriculumSpec, UntilSpec
+from rlsweep.spec.human_scores import human_normalized
 from rlsweep.store import rows
 
 _WINDOW_STATISTICS: dict[str, Callable[[list[float]], Any]] = {
@@ -19,6 +20,7 @@ _WINDOW_STATISTICS: dict[str, Callable[[list[float]], Any]] = {
     rows.SCORE_MAX: np.max,
     rows.SCORE_MEDIAN: np.median,
 }
+OF_A_WINDOW = (*_WINDOW_STATISTICS, rows.HUMAN_NORMALIZED)
 """Row keys that a condition takes from the phase's own games."""
 
 
@@ -81,7 +83,11 @@ def first_phase(curriculum: CurriculumSpec) -> int:
 
 
 def next_phase(
-    curriculum: CurriculumSpec, progress: PhaseProgress, row: Mapping[str, Any], env_steps: int
+    curriculum: CurriculumSpec,
+    progress: PhaseProgress,
+    row: Mapping[str, Any],
+    env_steps: int,
+    env_id: str = "",
 ) -> int:
     """The index of the phase that the trial is in from the next iteration on.
 
@@ -92,12 +98,13 @@ def next_phase(
         progress: the phase of the last iteration.
         row: that iteration's.
         env_steps: of the trial.
+        env_id: of the phase's environment, for a condition on `human_normalized`.
     """
     if curriculum.schedule is not None:
         return curriculum.scheduled(env_steps)
     until, demote = curriculum.phases[progress.index].until, curriculum.demote
     if until is not None:
-        holds = _holds(until, progress, row, env_steps)
+        holds = _holds(until, progress, row, env_steps, env_id)
         progress.held_since = _since(progress.held_since, holds, env_steps)
         if _has_lasted(progress.held_since, env_steps, until.hold or 0):
             return progress.index + 1
@@ -110,20 +117,24 @@ def next_phase(
     return progress.index
 
 
-def _holds(until: UntilSpec, progress: PhaseProgress, row: Mapping[str, Any], env_steps: int) -> bool:
+def _holds(
+    until: UntilSpec, progress: PhaseProgress, row: Mapping[str, Any], env_steps: int, env_id: str
+) -> bool:
     """Whether all that a condition asks for is so now."""
     if until.env_steps is not None and env_steps - progress.since_env_steps < until.env_steps:
         return False
     asks_for_evaluation = any(key.startswith(rows.EVALUATION_PREFIX) for key in until.bounds)
     if asks_for_evaluation and progress.evaluated_env_steps <= progress.since_env_steps:
         return False  # the last one was of the phase before
-    asks_for_scores = any(key in _WINDOW_STATISTICS for key in until.bounds)
+    asks_for_scores = any(key in OF_A_WINDOW for key in until.bounds)
     if (until.games or asks_for_scores) and len(progress.scores) < until.window:
         return False
     scores = progress.scores[-until.window :]
+    values = {key: _window_value(key, scores) for key in _WINDOW_STATISTICS}
+    if rows.HUMAN_NORMALIZED in until.bounds:
+        values[rows.HUMAN_NORMALIZED] = human_normalized(env_id, values[rows.SCORE])
     return all(
-        bound.holds(_window_value(key, scores) if key in _WINDOW_STATISTICS else float(row[key]))
-        for key, bound in until.bounds.items()
+        bound.holds(float(values[key] if key in values else row[key])) for key, bound in until.bounds.items()
     )
 
 

@@ -34,7 +34,7 @@ _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy
 
 _TRAINING_SECTIONS = ("algorithm", "training", "network", "stop")
 _TRAINING_RESOURCES = ("env_runners", "envs_per_env_runner", "learners")
-_TRAINING_IF_WRITTEN = ("curriculum", "callbacks")
+_TRAINING_IF_WRITTEN = ("exploration", "curriculum", "callbacks")
 """What a trial's result depends on; the rest of the spec may change without making it another experiment."""
 
 

@@ -17,7 +17,6 @@ from rlsweep.errors import SweepInterruptedError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.plan.plan import trial_id
-from rlsweep.plan.resources import ASYNCHRONOUS
 from rlsweep.rl import preflight
 from rlsweep.rl.callbacks import driver_callbacks
 from rlsweep.run.manifest import Continuation, known_results, new_record, objectives
@@ -26,7 +25,7 @@ from rlsweep.run.searching import ConfigurationSearch
 from rlsweep.run.stopping import Budget
 from rlsweep.run.tracking import mlflow_tracker
 from rlsweep.run.trial import trainable_for
-from rlsweep.spec import ConfirmSpec, Sweep
+from rlsweep.spec import ASYNCHRONOUS, ConfirmSpec, Sweep
 from rlsweep.spec.sweep import CONFIRMING_SEEDS
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import (

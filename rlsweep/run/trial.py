@@ -167,7 +167,8 @@ class Trial(Trainable):
         curriculum, progress = self._trial.sweep.curriculum, self._progress
         if curriculum is None:
             return
-        index = next_phase(curriculum, progress.phase, self._row, progress.env_steps)
+        env_id = self._trial.sweep.env_in_phase(progress.phase.index).id
+        index = next_phase(curriculum, progress.phase, self._row, progress.env_steps, env_id)
         if index != progress.phase.index:
             progress.enter_phase(index)
             self._enter_phase()

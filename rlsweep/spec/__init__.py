@@ -15,10 +15,18 @@ from rlsweep.spec.scheduling import (
     StopSpec,
 )
 from rlsweep.spec.search import ConfirmSpec, ObjectiveSpec, SearchSpec
-from rlsweep.spec.sweep import Algorithm, CheckpointSpec, EvaluationSpec, ResourceSpec, Sweep
+from rlsweep.spec.sweep import (
+    ASYNCHRONOUS,
+    Algorithm,
+    CheckpointSpec,
+    EvaluationSpec,
+    ResourceSpec,
+    Sweep,
+)
 from rlsweep.spec.values import with_values
 
 __all__ = [
+    "ASYNCHRONOUS",
     "Algorithm",
     "AshaSpec",
     "BudgetSpec",

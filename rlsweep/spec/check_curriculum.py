@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from rlsweep.spec.check import validation_issues
 from rlsweep.spec.check_training import Fault, hyperparameter_fault
 from rlsweep.spec.curriculum import CurriculumSpec, PhaseSpec
 from rlsweep.spec.env import EnvSpec
+from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.schedules import SCHEDULABLE
 from rlsweep.spec.source import Document, KeyPath
@@ -24,14 +25,16 @@ from rlsweep.store.rows import (
     METRIC_ALIASES,
     SCORE,
     SCORE_BEST,
+    SCORE_MAX,
     row_keys,
 )
 
 FIXED_ENV = ("frame_stack", "frame_stack_by", "grayscale", "resolution")
 """Settings that shape an observation, and so the network."""
 
-OF_THE_WHOLE_TRIAL = (AUC, HUMAN_NORMALIZED, SCORE_BEST)
-"""Row keys that a promotion does not start afresh, and that are no conditions of a phase for that reason."""
+OF_THE_WHOLE_TRIAL = {AUC: SCORE, SCORE_BEST: SCORE_MAX}
+"""Row keys that a promotion does not start afresh, so that old games could promote twice, and what to ask
+for in their stead."""
 
 
 class _WithEnv(SpecModel):
@@ -53,8 +56,7 @@ def curriculum_faults(sweep: Sweep) -> Iterator[Found]:
         where = f"curriculum.phases.{index}"
         yield from _env_faults(sweep.env, phase, where)
         yield from _training_faults(sweep.algorithm, phase, where)
-        if phase.until is not None:
-            yield from _condition_faults(sweep, phase.until.bounds, f"{where}.until")
+        yield from _condition_faults(sweep, phase, f"{where}.until")
 
 
 def _order_faults(curriculum: CurriculumSpec) -> Iterator[Found]:
@@ -126,14 +128,19 @@ def _training_faults(algorithm: str, phase: PhaseSpec, where: str) -> Iterator[F
             yield f"{where}.training.{name}", fault
 
 
-def _condition_faults(sweep: Sweep, bounds: Mapping[str, Any], where: str) -> Iterator[Found]:
+def _condition_faults(sweep: Sweep, phase: PhaseSpec, where: str) -> Iterator[Found]:
+    if phase.until is None:
+        return
+    env_id = phase.env.get("id", sweep.env.id)
     known = [key for key in row_keys(sweep.algorithm) if key not in OF_THE_WHOLE_TRIAL]
-    for key in bounds:
+    for key in phase.until.bounds:
         if key.startswith(CUSTOM_PREFIX) and sweep.callbacks:
             continue  # which keys callbacks add, they say once they are made
         if key in OF_THE_WHOLE_TRIAL:
             message = f"{where}: {key!r} is of all games of a trial, whatever their phases"
-            yield f"{where}.{key}", Fault(message, SCORE)
+            yield f"{where}.{key}", Fault(message, OF_THE_WHOLE_TRIAL[key])
+        elif key == HUMAN_NORMALIZED and env_id not in human_scores():
+            yield f"{where}.{key}", Fault(f"{where}: no human score is known of {env_id}", SCORE)
         elif key not in known:
             names = [*METRIC_ALIASES, *known]
             message = f"{where}: no row has a key {key!r}"

@@ -18,7 +18,7 @@ from rlsweep.spec.search import MAX_CONFIGURATIONS, MAX_TRIALS
 from rlsweep.spec.sweep import Sweep
 from rlsweep.spec.values import data_with_values, value_at
 
-SWEEPABLE = ("training", "network", "env", "resources", "curriculum")
+SWEEPABLE = ("training", "network", "env", "resources", "exploration", "curriculum")
 """Sections whose values may differ from trial to trial."""
 
 NOT_PER_TRIAL = ("resources.max_concurrent",)

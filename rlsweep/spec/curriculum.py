@@ -56,7 +56,8 @@ class UntilSpec(SpecModel):
     """`until:` of a phase: all of what is written has to be so at the end of an iteration.
 
     Every other key is a key of the result rows, with the number that it must reach, or with `at_least` and
-    `below`. `score`, `score_std`, `score_min` and `score_max` are those of the phase's last whole games.
+    `below`. `score`, `score_std`, `score_min`, `score_max`, `score_median` and `human_normalized` are of
+    the phase's last whole games.
 
     Attributes:
         games: whole games of this phase that `score` is taken over, all of which have to be there.

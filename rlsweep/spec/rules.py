@@ -11,7 +11,7 @@ from rlsweep.spec.check_training import Fault
 from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
 from rlsweep.spec.search import MAX_TRIALS, SINGLE_OBJECTIVE_METHODS
-from rlsweep.spec.sweep import Sweep
+from rlsweep.spec.sweep import ASYNCHRONOUS, Sweep
 from rlsweep.store.rows import CUSTOM_PREFIX, HUMAN_NORMALIZED, METRIC_ALIASES, row_keys
 
 MIN_CMAES_RANGES = 2
@@ -38,6 +38,12 @@ def trial_rules(sweep: Sweep) -> list[Found]:
     if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
         message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
         found.append(("env.frame_stack_by", Fault(message, "frame_stack_by: env")))
+    if sweep.deterministic and sweep.algorithm in ASYNCHRONOUS:
+        message = f"deterministic: {sweep.algorithm} learns from whatever samples have arrived"
+        found.append(("deterministic", Fault(message, "deterministic: false, or algorithm: ppo or dqn")))
+    if sweep.exploration.softmax_temperature is not None and sweep.algorithm != "dqn":
+        message = f"exploration.softmax_temperature: {sweep.algorithm} samples its policy, it has no Q values"
+        found.append(("exploration.softmax_temperature", Fault(message, "algorithm: dqn")))
     if sweep.checkpoints.replay_buffer and sweep.algorithm != "dqn":
         message = f"checkpoints.replay_buffer: {sweep.algorithm} has none"
         found.append(("checkpoints.replay_buffer", Fault(message, "algorithm: dqn")))

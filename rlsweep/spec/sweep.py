@@ -13,11 +13,14 @@ from rlsweep.spec.curriculum import CurriculumSpec
 from rlsweep.spec.env import EnvSpec
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.network import NetworkSpec
-from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, EnvSteps
+from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, EnvSteps, EnvStepsFrom0
 from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
 from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Count, Objectives, ObjectiveSpec, SearchSpec
 
 Algorithm = Literal["ppo", "appo", "impala", "dqn"]
+ASYNCHRONOUS: tuple[Algorithm, ...] = ("impala", "appo")
+"""Those whose env runners sample while the learner learns."""
+
 CONFIRMING_SEEDS = 1_000_000
 """Seeds from here on are those of `confirm`: a search never uses them."""
 
@@ -77,6 +80,22 @@ class EvaluationSpec(SpecModel):
     greedy: bool = False
 
 
+class ExplorationSpec(SpecModel):
+    """`exploration:` while training; evaluation and rollout games do not know it.
+
+    The policies of PPO, APPO and IMPALA explore by being sampled, DQN's by `training.epsilon` (or `noisy`).
+
+    Attributes:
+        random_env_steps: a trial's first env steps, in which actions are drawn uniformly (those of a Box
+            from a standard normal distribution before it is scaled to the bounds).
+        softmax_temperature: DQN's actions are drawn from softmax(Q / temperature), and not the best one
+            taken (Sutton and Barto 2018, section 2.8, Boltzmann exploration).
+    """
+
+    random_env_steps: EnvStepsFrom0 = 0
+    softmax_temperature: Annotated[float, Field(gt=0)] | None = None
+
+
 class CheckpointSpec(SpecModel):
     """`checkpoints:`: one every `every` env steps and one at the end; the best `keep` and the last stay.
 
@@ -109,6 +128,10 @@ class Sweep(SpecModel):
     """One sweep, as resolved from its spec, the specs it extends, a profile and `--set`.
 
     Made by `Sweep.parse`, which knows how many frames an env step has.
+
+    Attributes:
+        deterministic: operations of torch that have no deterministic form are refused, and so are
+            algorithms whose updates depend on which samples happen to have arrived.
     """
 
     version: Literal[1]
@@ -130,11 +153,13 @@ class Sweep(SpecModel):
     stop: StopSpec
     budget: BudgetSpec = BudgetSpec()
     resources: ResourceSpec = ResourceSpec()
+    exploration: ExplorationSpec = ExplorationSpec()
     evaluation: EvaluationSpec | None = None
     curriculum: CurriculumSpec | None = None
     callbacks: tuple[NamedCallback, ...] = ()
     checkpoints: CheckpointSpec = CheckpointSpec(every=500_000)
     failures: FailureSpec = FailureSpec()
+    deterministic: bool = False
 
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -110,6 +110,8 @@ def test_a_low_score_leads_back_after_a_while(tmp_path: Path) -> None:
         ("{games: 4}", {}, 2000, 1),
         ("{score_min: 0, games: 3}", {}, 2000, 2),
         ("{score_min: 1, games: 3}", {}, 2000, 1),
+        ("{human_normalized: 0.010, games: 3}", {}, 2000, 2),  # (2 - 1.7) / (30.5 - 1.7)
+        ("{human_normalized: 0.011, games: 3}", {}, 2000, 1),
         ("{env_steps: 5k, games: 3}", {}, 2000, 1),
     ],
 )
@@ -120,7 +122,7 @@ def test_all_that_is_written_has_to_be_so(
     progress = PhaseProgress()
     progress.enter(1, 1000)
     played(progress, 0, 3, 3)
-    assert next_phase(spec, progress, row, env_steps) == expected
+    assert next_phase(spec, progress, row, env_steps, "ALE/Breakout-v5") == expected
 
 
 def test_an_evaluation_of_the_phase_before_promotes_nobody(tmp_path: Path) -> None:
