@@ -1,7 +1,8 @@
 """What each callback costs: `python -m benchmarks.callbacks`.
 
-Env steps per second of a trial with the callback, over those of the same trial without, measured one after
-the other in each round.
+Algorithms with one callback each, one with all of them and two with none stand side by side in one process
+and take turns, a training iteration each, in another order in every round: whatever else the machine does, it
+does to all of them. The second one without callbacks shows how far the figures can be trusted.
 """
 
 from __future__ import annotations
@@ -9,18 +10,31 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from statistics import median
-from typing import Annotated
+import random
+import shutil
+import time
+from typing import Annotated, Any
 
+import numpy as np
 import typer
+from rich.progress import track
 from rich.table import Table
 
 import callbacks.worker
 from benchmarks.__main__ import PEERS, data, messages
-from benchmarks.catalogue import Candidate
 from benchmarks.machine import surroundings
-from benchmarks.programs import end_programs_with_this_one, run
+from benchmarks.measure.work import bench_plan
 from callbacks.worker.trial_callback import TrialCallback
+from rlsweep.plan import Machine
+from rlsweep.rl.algorithms import build_config
+from rlsweep.rl.cores import use_cores
+from rlsweep.run.custom_metrics import CustomMetrics
+from rlsweep.run.session import ray_session
+
+NONE, AGAIN, ALL = "no callback", "no callback, again", "all of them"
+
+_EVERY = ["resources.env_runners=0", "training.replay_buffer_config.capacity=10k"]
+"""All in one process, where RLlib runs callbacks of env runners too; the smaller buffer is DQN's."""
 
 
 def shipped_callbacks() -> list[str]:
@@ -37,31 +51,81 @@ def shipped_callbacks() -> list[str]:
 
 
 def cost(
-    algorithm: Annotated[str, typer.Option(help="ppo, appo, impala or dqn.")] = "ppo",
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds of each measurement, at least.")] = 10,
-    rounds: Annotated[int, typer.Option(min=1, help="Pairs of measurements for each callback.")] = 3,
+    algorithm: Annotated[str, typer.Option(help="ppo or dqn.")] = "ppo",
+    rounds: Annotated[int, typer.Option(min=1, help="Training iterations of each algorithm.")] = 30,
 ) -> None:
-    """Env steps per second with each callback, and with all of them, over those without."""
+    """How much longer an env step takes with each callback, and with all of them, than without."""
     shipped = shipped_callbacks()
-    table = Table("callback", "of the throughput without", "rounds", title=f"{algorithm}: callbacks")
-    for names in [*([name] for name in shipped), shipped]:
-        label = names[0].rpartition(":")[2] if len(names) == 1 else "all of them"
-        ratios = [_ratio(algorithm, label, names, seconds) for _ in range(rounds)]
-        spread = f"{100 * min(ratios):.1f} to {100 * max(ratios):.1f} %"
-        table.add_row(label, f"{100 * median(ratios):.1f} %", spread)
-        messages.print(f"{label}: {100 * median(ratios):.1f} % ({spread})", markup=False)
+    contestants = {
+        NONE: [],
+        AGAIN: [],
+        **{name.rpartition(":")[2]: [name] for name in shipped},
+        ALL: shipped,
+    }
+    with ray_session() as machine:
+        running = {label: Running(algorithm, machine, names) for label, names in contestants.items()}
+        try:
+            seconds = _take_turns(running, rounds)
+        finally:
+            for one in running.values():
+                one.stop()
+    table = Table("callback", "costs", "quartiles of the rounds", title=f"{algorithm}, {rounds} rounds")
+    for label in [label for label in running if label != NONE]:
+        costs = 100 * (seconds[label] / seconds[NONE] - 1)
+        low, middle, high = np.percentile(costs, [25, 50, 75])
+        table.add_row(label, f"{middle:+.1f} %", f"{low:+.1f} to {high:+.1f} %")
     data.print(table)
     for text in surroundings(PEERS).lines()[:2]:
         data.print(text, markup=False, soft_wrap=True)
 
 
-def _ratio(algorithm: str, label: str, names: list[str], seconds: float) -> float:
-    plain = Candidate("no callbacks", "ours", (algorithm,))
-    watched = Candidate(label, "ours", (algorithm, "--set", f"callbacks=[{', '.join(names)}]"))
-    without, having = (run(one, seconds, PEERS).value for one in (plain, watched))
-    return having / without
+class Running:
+    """An Algorithm as a trial with these callbacks has it, that learns already.
+
+    Args:
+        algorithm: its name.
+        machine: for its plan.
+        names: of the callbacks.
+    """
+
+    def __init__(self, algorithm: str, machine: Machine, names: list[str]) -> None:
+        own = _EVERY if algorithm == "dqn" else _EVERY[:1]
+        trial = bench_plan(algorithm, machine, *own, f"callbacks=[{', '.join(names)}]").example
+        use_cores(trial.resources.cpus_for_main_process)
+        self._algorithm: Any = build_config(trial.sweep, trial.seed, trial.resources).build_algo()
+        self._metrics = CustomMetrics(self._algorithm, algorithm)
+        self._env_steps = 0
+        while not self._iteration().get("learners"):
+            pass
+
+    def seconds_per_env_step(self) -> float:
+        """Of one more training iteration, its row included."""
+        before, started = self._env_steps, time.perf_counter()
+        self._iteration()
+        return (time.perf_counter() - started) / (self._env_steps - before)
+
+    def stop(self) -> None:
+        """End it, and leave no folder in ~/ray_results."""
+        self._algorithm.stop()
+        shutil.rmtree(self._algorithm.logdir, ignore_errors=True)
+
+    def _iteration(self) -> dict[str, Any]:
+        result: dict[str, Any] = self._algorithm.train()
+        self._metrics.row(result)
+        self._env_steps = int(result["env_runners"]["num_env_steps_sampled_lifetime"])
+        return result
+
+
+def _take_turns(running: dict[str, Running], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds per env step of each, (rounds,)."""
+    seconds: dict[str, list[float]] = {label: [] for label in running}
+    order = list(running)
+    for _ in track(range(rounds), "rounds", console=messages):
+        random.shuffle(order)
+        for label in order:
+            seconds[label].append(running[label].seconds_per_env_step())
+    return {label: np.array(values) for label, values in seconds.items()}
 
 
 if __name__ == "__main__":
-    end_programs_with_this_one()
     typer.run(cost)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psutil
+import pynvml
 import torch
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts
@@ -20,8 +21,9 @@ class SystemUse(TrialCallback):
     """CPUs and memory of the trial's process, and of its env runners and learners on the same node.
 
     Keys: `system/cpus` (1 is one core kept busy since the last row), `system/node_cpu_share` (of all cores of
-    the node, whoever keeps them busy), `system/memory_gib` (resident), and `system/gpu_memory_gib`, torch's
-    share of the GPU in the trial's own process (NaN without one).
+    the node, whoever keeps them busy), `system/memory_gib` (resident), `system/gpu_memory_gib` (torch's share
+    of the GPU in the trial's own process) and `system/gpu_use_share` (of the driver's last sample period, the
+    part in which some kernel ran on that GPU, whoever's). The last two are NaN without a GPU in that process.
     """
 
     def __init__(self) -> None:
@@ -29,7 +31,13 @@ class SystemUse(TrialCallback):
         self._processes: dict[int, psutil.Process] = {}
 
     def keys(self, facts: TrialFacts) -> Sequence[str]:
-        return ("system/cpus", "system/node_cpu_share", "system/memory_gib", "system/gpu_memory_gib")
+        return (
+            "system/cpus",
+            "system/node_cpu_share",
+            "system/memory_gib",
+            "system/gpu_memory_gib",
+            "system/gpu_use_share",
+        )
 
     def on_algorithm_init(self, *, algorithm: Any, **kwargs: Any) -> None:
         self._find(algorithm)
@@ -47,6 +55,8 @@ class SystemUse(TrialCallback):
         found = {"system/cpus": cpus, "system/node_cpu_share": share, "system/memory_gib": memory}
         if torch.cuda.is_available():
             found["system/gpu_memory_gib"] = torch.cuda.memory_reserved() / GIB
+            with contextlib.suppress(pynvml.NVMLError_NotSupported):  # as on a slice of a GPU (MIG)
+                found["system/gpu_use_share"] = torch.cuda.utilization() / 100
         return found
 
     def _find(self, algorithm: Any) -> None:
