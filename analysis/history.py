@@ -12,7 +12,10 @@ import pandas as pd
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import CONFIRM, Manifest, Objective, TrialRecord
-from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
+from rlsweep.store.rows import ENV_STEPS, ITERATION, PHASE_NAME
+
+LAST_BYTES = 64 * 1024
+"""A row takes about 2 kB."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,24 @@ def read_rows(path: Path) -> tuple[pd.DataFrame, int]:
     return pd.DataFrame(_last_branch(rows)), skipped
 
 
+def last_row_of(path: Path) -> dict[str, Any]:
+    """The last whole row of a result.json, read from its end; empty where there is none."""
+    if not path.is_file():
+        return {}
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - LAST_BYTES))
+        lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    return next((row for line in reversed(lines) if (row := _parse(line)) is not None), {})
+
+
 def _last_branch(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without those that a later row, at as few or fewer env steps, made obsolete."""
+    """The rows without those that a later row, at as few or fewer iterations or env steps, made obsolete.
+
+    An iteration that is made again may take an env step more or less.
+    """
     kept: list[dict[str, Any]] = []
     for row in rows:
-        while kept and kept[-1][ENV_STEPS] >= row[ENV_STEPS]:
+        while kept and any(kept[-1].get(axis, -1) >= row.get(axis, 0) for axis in (ITERATION, ENV_STEPS)):
             kept.pop()
         kept.append(row)
     return kept

@@ -15,9 +15,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from callbacks.driver.history import ending, error_reason, error_text
+from callbacks.driver.history import ending, error_text
 from callbacks.driver.symptoms import Finding
 from rlsweep.spec.quantities import duration
+from rlsweep.store.endings import error_reason
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
 
@@ -94,7 +95,7 @@ class SweepConsole(Callback):
                 plain_line(trial_id, view.row, view.goal_env_steps, view.seconds_left), soft_wrap=True
             )
 
-    def note(self, trial_id: str, finding: Finding) -> None:
+    def tell(self, trial_id: str, finding: Finding) -> None:
         """Tell what `Diagnose` has found in a trial, and what to do about it."""
         text = f"{trial_id}: {finding.cause}. Try: {finding.remedy}"
         self._console.print(text, markup=False, soft_wrap=True, style="yellow")

@@ -1,4 +1,5 @@
-"""The history of every trial on disk: result.json, progress.csv, params.json, lineage.json, error.txt.
+"""The history of every trial on disk: result.json, progress.csv, params.json, lineage.json, diagnosis.json,
+error.txt.
 
 Ours instead of Tune's JSON and CSV loggers, because those repeat the configuration in every row, fix the
 CSV's columns at whatever the first row held, and leave no word of how a trial ended.
@@ -8,15 +9,16 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 
+from callbacks.driver.symptoms import Finding
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import FAILED, RUNNING, TRIAL, result_ending
+from rlsweep.store.manifest import FAILED, INTERRUPTED, RUNNING, TRIAL, result_ending
 from rlsweep.store.rows import LINEAGE, TUNE_KEYS
 
 StatusListener = Callable[[str, str], None]
@@ -37,6 +39,7 @@ class History(Callback):
     ) -> None:
         self._layout = layout
         self._on_status = on_status
+        self._running: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         trial_id = str(trial)
@@ -44,6 +47,7 @@ class History(Callback):
         folder.mkdir(parents=True, exist_ok=True)
         params = json.dumps(trial.config[TRIAL], indent=1)
         (folder / RunLayout.PARAMS_JSON).write_text(params + "\n", "utf-8")
+        self._running.add(trial_id)
         self._on_status(trial_id, RUNNING)
 
     def on_trial_result(
@@ -65,12 +69,25 @@ class History(Callback):
             writer.writerow(row)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._on_status(str(trial), ending(trial))
+        self._end(str(trial), ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         trial_id = str(trial)
         (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
-        self._on_status(trial_id, FAILED)
+        self._end(trial_id, FAILED)
+
+    def on_experiment_end(self, trials: Any, **info: Any) -> None:
+        for trial_id in sorted(self._running):  # Ctrl-C: Tune leaves without a word on them
+            self._end(trial_id, INTERRUPTED)
+
+    def tell(self, trial_id: str, finding: Finding) -> None:
+        """Keep what `Diagnose` has found in a trial."""
+        with (self._layout.trial(trial_id) / RunLayout.DIAGNOSIS_JSON).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(finding)) + "\n")
+
+    def _end(self, trial_id: str, status: str) -> None:
+        self._running.discard(trial_id)
+        self._on_status(trial_id, status)
 
 
 def ending(trial: Any) -> str:
@@ -83,12 +100,6 @@ def error_text(trial: Any) -> str:
     if not trial.error_file:
         return "no trace was kept\n"
     return Path(trial.error_file).read_text("utf-8", errors="replace")
-
-
-def error_reason(text: str) -> str:
-    """The last exception of a trace that has a message: `ValueError: the environment broke`."""
-    found = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", text, flags=re.MULTILINE)
-    return str(found[-1]) if found else text.strip().splitlines()[-1]
 
 
 def history_row(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,272 +1,145 @@
-"""MLflow tracking of a sweep: a parent run for the sweep, a child run for each trial.
+"""MLflow tracking of a sweep while it runs.
 
 Ours instead of Ray's MLflowLoggerCallback, which sends one request per metric, makes new runs after a
-restore, takes the iteration for the x-axis, and ends the sweep when the server is away.
+restore, takes the iteration for the x-axis, and ends the sweep when the server is away. Here the driver only
+notes which trials have news. A thread reads the histories and sends what MLflow does not have, so a server
+that is slow or away costs the sweep nothing, and what it missed is sent when it is back.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import time
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
-from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from ray.tune import Callback
 from requests.exceptions import RequestException
+from sqlalchemy.exc import SQLAlchemyError
 
-from callbacks.driver.history import ending, history_row
-from callbacks.driver.symptoms import Finding
-from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, INTERRUPTED, STOPPED, TRIAL
-from rlsweep.store.rows import ENV_STEPS, ITERATION, PHASE_NAME, TIMESTAMP
+from callbacks.driver.projection import Projection, TrackedSweep, TrackedTrial
 
 logger = logging.getLogger(__name__)
 
-MAX_METRICS_PER_BATCH = 1000
-MAX_PARAM_LENGTH = 6000
-"""Limits of MLflow's log-batch request."""
+INTERVAL_SECONDS = 5.0
+"""Between two looks at what is new."""
 
-FLUSH_SECONDS = 5.0
-"""Rows are gathered so long before they are sent."""
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 300.0
+"""After a failure nothing is sent for the first, after each further one for twice as long."""
 
-PAUSE_SECONDS = 60.0
-"""After a failure nothing is sent for so long: the sweep must not wait for a server that is away."""
+LAST_SECONDS = 30.0
+"""How long the end of a sweep waits for what is not sent yet."""
+
+UNREACHABLE = (MlflowException, RequestException, SQLAlchemyError, OSError)
 
 _CLIENT_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""MLflow's own (7 retries, 120 s) would hold the driver for minutes; the environment can say otherwise."""
-
-STATUS_TAG = "rlsweep.status"
-PHASE_TAG = "rlsweep.phase"
-"""Tag of a child run: the phase of the curriculum that it is in."""
-
-FINDING_TAG = "rlsweep.diagnosis."
-"""Prefix of a child run's tags: the name of a symptom follows."""
-
-SPEC_ARTIFACT = "spec.yaml"
-
-_NOT_METRICS = {ITERATION, TIMESTAMP, ENV_STEPS}
-_RUN_STATUS = {FINISHED: "FINISHED", STOPPED: "FINISHED", DIVERGED: "FAILED", FAILED: "FAILED"}
-_UNREACHABLE = (MlflowException, RequestException, OSError)
+"""MLflow's own are 7 retries and 120 s; the environment can say otherwise."""
 
 
-@dataclass(frozen=True)
-class TrackedTrial:
-    """What MLflow is told of a trial.
-
-    Attributes:
-        name: of its run in the UI.
-        params: swept values, seed, algorithm, environment, network.
-        tags: for grouping: config_id, seed, trial id.
-        run_id: of the run it has already; empty before it has one.
-    """
-
-    name: str
-    params: Mapping[str, Any]
-    tags: Mapping[str, str]
-    run_id: str = ""
+def answer_soon() -> None:
+    """Let MLflow's client say soon that a server does not answer, unless the environment says otherwise."""
+    for name, value in _CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
 
 
-@dataclass
-class TrackedSweep:
-    """What MLflow is told of the sweep.
+class Keep(Protocol):
+    """Keeps the ids of runs: of the parent, and of trials by their ids."""
 
-    Attributes:
-        name: of the experiment and of the parent run.
-        spec_yaml: the resolved spec, kept as the artifact `spec.yaml`.
-        tags: versions, spec hash, git commit, description; children get them too.
-        describe: a trial's values and seed -> what MLflow is told of it.
-        parent_run_id: of the parent that is there already; empty before.
-        superseded_run_ids: child runs of earlier attempts, to be moved to the deleted ones.
-    """
-
-    name: str
-    spec_yaml: str
-    tags: Mapping[str, str]
-    describe: Callable[[Mapping[str, Any], int], TrackedTrial]
-    parent_run_id: str = ""
-    superseded_run_ids: tuple[str, ...] = ()
-
-
-@dataclass
-class _Run:
-    """An open child run and what it has not sent yet."""
-
-    run_id: str
-    pending: list[Metric] = field(default_factory=list)
-    phase: str = ""
-    tags: list[RunTag] = field(default_factory=list)
+    def __call__(self, parent_run_id: str, run_ids: Mapping[str, str], *, is_whole: bool) -> None: ...
 
 
 class MLflowTracker(Callback):
-    """Sends a sweep to an MLflow store; the sweep goes on when the store does not answer.
+    """Keeps an MLflow store in line with a sweep that runs; the sweep never waits for it.
 
     Args:
-        sweep: what to track.
-        tracking_uri: a store or server; always explicit, MLflow's default depends on the folder.
-        artifact_location: for the embedded store, None lets the server decide.
-        on_run: called with a trial id (empty for the parent) and the run id that was made for it.
+        sweep: what to show.
+        tracking_uri: of the store.
+        describe: trial id -> what to show of it now; called in the thread.
+        keep: called at the end with the run ids.
+
+    Attributes:
+        is_whole: the store has all of the sweep; known at its end.
     """
 
     def __init__(
         self,
         sweep: TrackedSweep,
         tracking_uri: str,
-        artifact_location: Path | None,
-        on_run: Callable[[str, str], None],
+        describe: Callable[[str], TrackedTrial],
+        keep: Keep,
     ) -> None:
-        self._sweep = sweep
-        self._tracking_uri = tracking_uri
-        self._artifact_location = artifact_location
-        self._on_run = on_run
-        self._runs: dict[str, _Run] = {}
-        self._parent_run_id = sweep.parent_run_id
-        self._experiment_id = ""
-        self._next_flush = time.monotonic()
-        self._has_warned = False
+        self._sweep, self._tracking_uri = sweep, tracking_uri
+        self._describe, self._keep = describe, keep
 
     def setup(
         self, stop: Any = None, num_samples: Any = None, total_num_samples: Any = None, **info: Any
     ) -> None:
         # Not in the constructor: Tune pickles its callbacks before the sweep starts.
-        for name, value in _CLIENT_SETTINGS.items():
-            os.environ.setdefault(name, value)
-        self._client = MlflowClient(self._tracking_uri)
-        try:
-            self._experiment_id = self._find_experiment()
-            self._open_parent()
-            for run_id in self._sweep.superseded_run_ids:
-                self._client.delete_run(run_id)
-        except _UNREACHABLE as error:
-            self._warn(error)
+        answer_soon()
+        self._projection = Projection(self._sweep, self._tracking_uri)
+        self._news: set[str] = set()
+        self._lock = threading.Lock()
+        self._ends = threading.Event()
+        self.is_whole = False
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        try:
-            self._run(str(trial), trial.config[TRIAL])
-        except _UNREACHABLE as error:
-            self._warn(error)
+        self._note(str(trial))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        run = self._runs.get(str(trial))
-        if run is not None:
-            run.pending += metrics_of(history_row(result))
-            phase = result.get(PHASE_NAME, "")
-            if phase != run.phase:
-                run.phase = phase
-                run.tags.append(RunTag(PHASE_TAG, phase))
-        if time.monotonic() >= self._next_flush:
-            self._flush()
-
-    def note(self, trial_id: str, finding: Finding) -> None:
-        """A tag for what `Diagnose` has found in a trial."""
-        run = self._runs.get(trial_id)
-        if run is not None:
-            run.tags.append(RunTag(FINDING_TAG + finding.name, f"{finding.cause}; {finding.remedy}"))
+        self._note(str(trial))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._close(str(trial), ending(trial))
+        self._note(str(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._close(str(trial), FAILED)
+        self._note(str(trial))
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
-        for trial_id in list(self._runs):
-            self._close(trial_id, INTERRUPTED)
-        is_whole = all(trial.status == "TERMINATED" for trial in trials)
-        try:
-            if self._parent_run_id:
-                self._client.set_terminated(self._parent_run_id, "FINISHED" if is_whole else "FAILED")
-        except _UNREACHABLE as error:
-            self._warn(error)
+        self._status = "FINISHED" if all(trial.status == "TERMINATED" for trial in trials) else "KILLED"
+        self._ends.set()
+        self._thread.join(LAST_SECONDS)
+        self._keep(self._projection.parent_run_id, self._projection.run_ids, is_whole=self.is_whole)
+        if not self.is_whole:
+            logger.warning(
+                "MLflow does not have all of this sweep; when it answers: rlsweep sync %s", self._sweep.name
+            )
 
-    def _find_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._sweep.name)
-        if found is not None:
-            if found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-        location = self._artifact_location
-        uri = (location / self._sweep.name).as_uri() if location is not None else None
-        return str(self._client.create_experiment(self._sweep.name, artifact_location=uri))
+    def _note(self, trial_id: str) -> None:
+        with self._lock:
+            self._news.add(trial_id)
 
-    def _open_parent(self) -> None:
-        tags = resolve_tags() | dict(self._sweep.tags) | {MLFLOW_RUN_NAME: self._sweep.name}
-        if self._parent_run_id and self._is_there(self._parent_run_id):
-            self._client.update_run(self._parent_run_id, "RUNNING")
-            run_tags = [RunTag(key, value) for key, value in tags.items()]
-            self._client.log_batch(self._parent_run_id, tags=run_tags)
-        else:
-            self._parent_run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
-            self._on_run("", self._parent_run_id)
-        self._client.log_text(self._parent_run_id, self._sweep.spec_yaml, SPEC_ARTIFACT)
+    def _work(self) -> None:
+        """The thread: until the sweep ends, and once more then."""
+        pause, has_warned = 0.0, False
+        ends = False
+        while not ends:
+            ends = self._ends.wait(pause or INTERVAL_SECONDS)
+            try:
+                self._send_news()
+                if ends:
+                    self._projection.end(self._status)
+                    self.is_whole = True
+                pause = 0.0
+            except UNREACHABLE as error:
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS) or FIRST_PAUSE_SECONDS
+                if not has_warned:
+                    has_warned = True
+                    logger.warning("MLflow does not answer, the sweep goes on without it: %s", error)
 
-    def _is_there(self, run_id: str) -> bool:
-        return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
-
-    def _run(self, trial_id: str, config: Mapping[str, Any]) -> None:
-        """Open the child run of a trial: the one it has, or a new one."""
-        if trial_id in self._runs:
-            return
-        trial = self._sweep.describe(config["values"], config["seed"])
-        run_id = trial.run_id
-        if run_id:
-            self._client.update_run(run_id, "RUNNING")
-        else:
-            tags = resolve_tags() | dict(self._sweep.tags) | dict(trial.tags)
-            tags |= {MLFLOW_PARENT_RUN_ID: self._parent_run_id, MLFLOW_RUN_NAME: trial.name}
-            run_id = self._client.create_run(self._experiment_id, tags=tags).info.run_id
-            params = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in trial.params.items()]
-            self._client.log_batch(run_id, params=params)
-            self._on_run(trial_id, run_id)
-        self._runs[trial_id] = _Run(run_id)
-
-    def _flush(self) -> None:
-        self._next_flush = time.monotonic() + FLUSH_SECONDS
-        for run in self._runs.values():
-            self._send(run)
-
-    def _send(self, run: _Run) -> None:
-        try:
-            while run.pending or run.tags:
-                batch = run.pending[:MAX_METRICS_PER_BATCH]
-                self._client.log_batch(run.run_id, metrics=batch, tags=run.tags)
-                del run.pending[: len(batch)]
-                run.tags = []
-        except _UNREACHABLE as error:
-            self._warn(error)
-
-    def _close(self, trial_id: str, status: str) -> None:
-        run = self._runs.pop(trial_id, None)
-        if run is None:
-            return
-        self._send(run)
-        try:
-            self._client.log_batch(run.run_id, tags=[RunTag(STATUS_TAG, status)])
-            self._client.set_terminated(run.run_id, _RUN_STATUS.get(status, "KILLED"))
-        except _UNREACHABLE as error:
-            self._warn(error)
-
-    def _warn(self, error: Exception) -> None:
-        self._next_flush = time.monotonic() + PAUSE_SECONDS
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning("MLflow does not answer, the sweep goes on without it: %s", error)
-
-
-def metrics_of(row: Mapping[str, Any]) -> list[Metric]:
-    """The numbers of a history row as MLflow points: env steps on the x-axis, the row's own time."""
-    step, milliseconds = int(row[ENV_STEPS]), int(row[TIMESTAMP]) * 1000
-    return [
-        Metric(key, float(value), milliseconds, step)
-        for key, value in row.items()
-        if key not in _NOT_METRICS and isinstance(value, (int, float)) and math.isfinite(value)
-    ]
+    def _send_news(self) -> None:
+        self._projection.open()
+        while self._news:
+            with self._lock:
+                trial_id = self._news.pop()
+            try:
+                self._projection.bring(self._describe(trial_id))
+            except BaseException:
+                self._note(trial_id)
+                raise

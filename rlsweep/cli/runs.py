@@ -25,7 +25,7 @@ from rlsweep.cli.app import (
     run_layout,
 )
 from rlsweep.cli.specs import show_plan
-from rlsweep.errors import TrialsFailedError
+from rlsweep.errors import RunError, TrialsFailedError
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
 from rlsweep.store.manifest import FAILED
 
@@ -64,6 +64,11 @@ def run(
     if launched.spent:
         messages.print(f"{name} ended early, spent {launched.spent}; run it again to go on", soft_wrap=True)
     report(name, storage)
+    if launched.is_tracked:
+        try:
+            sync(name, storage)
+        except RunError as error:
+            messages.print(f"{error}; later: rlsweep sync {name}", soft_wrap=True, style="yellow")
     messages.print(
         f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5", soft_wrap=True
     )
@@ -87,6 +92,22 @@ def report(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
     header, *lines = table(run_history, compare(run_history))
     print_table(header, lines)
     messages.print(f"written: {target}", soft_wrap=True)
+
+
+@app.command()
+def sync(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
+    """Send MLflow what it does not have of a run; done again, nothing is there twice."""
+    from rich.progress import track
+
+    from rlsweep.run.launch import locked
+    from rlsweep.run.sync import sync as send
+
+    layout = run_layout(run, storage)
+    with locked(layout):
+        run_id = send(
+            layout, Storage(storage), lambda trials: track(trials, "trials", console=messages, transient=True)
+        )
+    print(f"MLflow has all of {run}: run {run_id}")
 
 
 @app.command()

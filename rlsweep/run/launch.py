@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +28,12 @@ class Launched:
     Attributes:
         manifest: with each trial's status.
         spent: what of the budget is spent, as words; empty where the sweep ran to its end.
+        is_tracked: MLflow has all of it but the report.
     """
 
     manifest: Manifest
     spent: str = ""
+    is_tracked: bool = True
 
 
 def launch(
@@ -66,11 +69,26 @@ def launch(
     check_tracking(storage)
     layout = storage.run(plan.sweep.name)
     layout.root.mkdir(parents=True, exist_ok=True)
+    with locked(layout):
+        return _launch(plan, storage, layout, profile, supersede, files)
+
+
+@contextmanager
+def locked(layout: RunLayout) -> Iterator[None]:
+    """A run is written to by one process at a time.
+
+    Raises:
+        PreflightError: by another one, now.
+    """
+    lock = FileLock(layout.lock)
     try:
-        with FileLock(layout.lock, timeout=0):
-            return _launch(plan, storage, layout, profile, supersede, files)
+        lock.acquire(timeout=0)
     except Timeout:
         raise PreflightError(f"{layout.root} is in use: another process runs this sweep") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _launch(
@@ -91,7 +109,7 @@ def _launch(
     rounds.search()
     if plan.sweep.confirm is not None and not rounds.spent:
         rounds.confirm(plan.sweep.confirm)
-    return Launched(continuation.manifest, rounds.spent)
+    return Launched(continuation.manifest, rounds.spent, rounds.is_tracked)
 
 
 def _keep(files: Sequence[Path], folder: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from analysis.comparison import last_row
 from analysis.history import read_rows
@@ -35,7 +36,8 @@ _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy
 _TRAINING_SECTIONS = ("algorithm", "training", "network", "stop")
 _TRAINING_RESOURCES = ("env_runners", "envs_per_env_runner", "learners")
 _TRAINING_IF_WRITTEN = ("exploration", "curriculum", "callbacks")
-"""What a trial's result depends on; the rest of the spec may change without making it another experiment."""
+"""What a trial's result depends on; the rest of the spec may change without making it another experiment. A
+section that came later counts where it says something: trials of before have the hash that they had."""
 
 
 def new_manifest(plan: Plan, profile: str = "") -> Manifest:
@@ -53,6 +55,7 @@ def new_manifest(plan: Plan, profile: str = "") -> Manifest:
         versions={"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
         trials=[new_record(trial) for trial in plan.trials],
         node=this_node(),
+        git=git_state(),
     )
 
 
@@ -108,13 +111,15 @@ def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Cont
     for record in manifest.trials:
         old = known.pop(record.id, None)
         if old is not None and old.hash == record.hash and old.status in ended:
-            record.status, record.mlflow_run_id = old.status, old.mlflow_run_id
+            record.status = old.status
+            record.mlflow_key, record.mlflow_run_id = old.mlflow_key, old.mlflow_run_id
         elif old is not None:
             superseded.append(old)
     waiting = [record for record in manifest.trials if record.status not in ENDED]
     is_comparable = before.comparison_hash == manifest.comparison_hash
     for old in known.values():
         (manifest.trials if is_comparable and old.status in ended else superseded).append(old)
+    manifest.mlflow.superseded += [record.mlflow_key for record in superseded]
     lost = [] if before.profile else [old for old in superseded if old.status in ENDED]
     return Continuation(manifest, waiting, superseded, lost)
 
@@ -151,13 +156,29 @@ def trial_hash(trial: PlannedTrial) -> str:
 
 def git_commit() -> str:
     """The commit of the working directory; empty outside a checkout."""
-    command = ["git", "rev-parse", "HEAD"]
+    return _git("rev-parse", "HEAD")
+
+
+def git_state() -> dict[str, str]:
+    """Branch, `dirty` and repository (without credentials) of the working directory; empty outside one."""
+    branch = _git("rev-parse", "--abbrev-ref", "HEAD")
+    if not branch:
+        return {}
+    is_dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    found = {"branch": branch, "dirty": str(is_dirty).lower()}
+    url = urlsplit(_git("config", "--get", "remote.origin.url"))
+    if url.hostname:  # else a path, or nothing
+        host = url.hostname + (f":{url.port}" if url.port else "")
+        found["repo"] = urlunsplit((url.scheme, host, url.path, "", ""))
+    return found
+
+
+def _git(*arguments: str) -> str:
     try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, cwd=Path.cwd()
-        ).stdout.strip()
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, cwd=Path.cwd())
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return done.stdout.strip()
 
 
 def _training_part(sweep: Sweep) -> dict[str, Any]:
@@ -168,5 +189,9 @@ def _training_part(sweep: Sweep) -> dict[str, Any]:
         "env": dumped["env"] | settings | {"protocol": None},
         "resources": {name: dumped["resources"][name] for name in _TRAINING_RESOURCES},
         **{section: dumped[section] for section in _TRAINING_SECTIONS},
-        **{section: dumped[section] for section in _TRAINING_IF_WRITTEN if dumped[section]},
+        **{section: dumped[section] for section in _TRAINING_IF_WRITTEN if _is_written(sweep, section)},
     }
+
+
+def _is_written(sweep: Sweep, section: str) -> bool:
+    return bool(getattr(sweep, section) != Sweep.model_fields[section].default)

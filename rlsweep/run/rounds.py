@@ -23,7 +23,7 @@ from rlsweep.run.manifest import Continuation, known_results, new_record, object
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
 from rlsweep.run.stopping import Budget
-from rlsweep.run.tracking import mlflow_tracker
+from rlsweep.run.tracking import TrackedRun
 from rlsweep.run.trial import trainable_for
 from rlsweep.spec import ASYNCHRONOUS, ConfirmSpec, Sweep
 from rlsweep.spec.sweep import CONFIRMING_SEEDS
@@ -48,6 +48,9 @@ class Rounds:
     Args:
         plan, continuation: what there is to do, and what the run folder holds of it.
         layout, storage: of the run.
+
+    Attributes:
+        is_tracked: MLflow has all of the last round.
     """
 
     def __init__(self, plan: Plan, continuation: Continuation, layout: RunLayout, storage: Storage) -> None:
@@ -56,6 +59,7 @@ class Rounds:
         self._manifest = continuation.manifest
         self._layout = layout
         self._storage = storage
+        self.is_tracked = True
         self._budget = Budget(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
 
     @property
@@ -121,7 +125,8 @@ class Rounds:
 
     def _fit(self, param_space: dict[str, Any], tune_config: tune.TuneConfig, num_trials: int) -> None:
         sweep = self._plan.sweep
-        tracker = mlflow_tracker(self._plan, self._continuation, self._layout, self._storage)
+        history = History(self._layout, self._on_status)
+        tracker = TrackedRun(self._manifest, self._layout, self._storage).tracker()
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
         tune.Tuner(
             trainable_for(self._plan),
@@ -131,10 +136,10 @@ class Rounds:
                 name=sweep.name,
                 storage_path=str(self._storage.root.resolve()),
                 callbacks=[
-                    History(self._layout, self._on_status),
+                    history,
                     tracker,
                     console,
-                    Diagnose([tracker.note, console.note]),
+                    Diagnose([history.tell, console.tell]),
                     *driver_callbacks(sweep.callbacks),
                 ],
                 stop=self._budget,
@@ -143,7 +148,7 @@ class Rounds:
                 checkpoint_config=_checkpoint_config(sweep),
             ),
         ).fit()
-        self._continuation.superseded.clear()  # MLflow has deleted their runs
+        self.is_tracked = tracker.is_whole
         self._raise_if_unended()
 
     def _tune_config(self, scheduler: TrialScheduler) -> tune.TuneConfig:

@@ -1,8 +1,10 @@
-"""What MLflow is told of a plan."""
+"""What MLflow is told of a run, from its manifest and files alone: while it runs, and by `rlsweep sync`."""
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +13,32 @@ from typing import Any
 import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_REPO_URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from callbacks.driver.mlflow import MLflowTracker, TrackedSweep, TrackedTrial
+from analysis.history import last_row_of
+from callbacks.driver.mlflow import MLflowTracker
+from callbacks.driver.points import Chosen
+from callbacks.driver.projection import RUNNING as OPEN
+from callbacks.driver.projection import TrackedSweep, TrackedTrial
 from rlsweep.errors import PreflightError
-from rlsweep.plan import Plan, PlannedTrial
-from rlsweep.run.manifest import Continuation
+from rlsweep.spec import Sweep, with_values
+from rlsweep.spec.hyperparameters import hyperparameters
+from rlsweep.store.endings import in_words
 from rlsweep.store.layout import RunLayout, Storage
+from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, Manifest
+from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
 
 TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+
+STATUS_TAG = "rlsweep.status"
+PHASE_TAG = "rlsweep.phase"
+FINDING_TAG = "rlsweep.diagnosis."
+"""Tags of a child run: how the trial stands in words, its phase of the curriculum, and, with the name of a
+symptom behind it, what was found."""
+
+_RUN_STATUS = {RUNNING: OPEN, FINISHED: "FINISHED", STOPPED: "FINISHED", DIVERGED: "FAILED", FAILED: "FAILED"}
+_OTHERWISE = "KILLED"
 
 
 def tracking_uri(storage: Storage) -> str:
@@ -50,68 +68,114 @@ def remote_tracking_server() -> str:
     return uri if uri.startswith(("http://", "https://", "databricks")) else ""
 
 
-def mlflow_tracker(
-    plan: Plan, continuation: Continuation, layout: RunLayout, storage: Storage
-) -> MLflowTracker:
-    """The callback that tracks this plan; it notes the run ids it makes in the manifest."""
-    manifest = continuation.manifest
-    superseded = [record.mlflow_run_id for record in continuation.superseded if record.mlflow_run_id]
-    uri = tracking_uri(storage)
-    if manifest.mlflow.get("tracking_uri") != uri:  # another store knows nothing of these runs
-        manifest.mlflow = {"tracking_uri": uri}
-        superseded = []
-        for record in manifest.trials:
-            record.mlflow_run_id = ""
+class TrackedRun:
+    """A run as MLflow is told of it.
 
-    def on_run(trial_id: str, run_id: str) -> None:
-        if trial_id:
-            manifest.trial(trial_id).mlflow_run_id = run_id
-        else:
-            manifest.mlflow["parent_run_id"] = run_id
-        manifest.write(layout)
+    Args:
+        manifest: of the run; changes while it runs.
+        layout, storage: of the run.
+    """
 
-    def describe(values: Mapping[str, Any], seed: int) -> TrackedTrial:
-        trial = plan.trial(dict(values), seed)
-        return _tracked(trial, manifest.trial(trial.id).mlflow_run_id)
+    def __init__(self, manifest: Manifest, layout: RunLayout, storage: Storage) -> None:
+        self._manifest, self._layout, self._storage = manifest, layout, storage
+        self._sweep = Sweep.parse(manifest.spec)
+        self.tracking_uri = tracking_uri(storage)
+        if manifest.mlflow.tracking_uri != self.tracking_uri:  # another store knows nothing of these runs
+            manifest.mlflow.tracking_uri, manifest.mlflow.parent_run_id = self.tracking_uri, ""
+            for record in manifest.trials:
+                record.mlflow_run_id = ""
 
-    return MLflowTracker(
-        TrackedSweep(
-            name=plan.sweep.name,
+    def sweep(self) -> TrackedSweep:
+        """Of the parent run."""
+        manifest = self._manifest
+        is_embedded = self.tracking_uri == self._storage.tracking_uri
+        return TrackedSweep(
+            name=manifest.name,
+            key=manifest.mlflow.key,
             spec_yaml=yaml.safe_dump(manifest.spec, sort_keys=False),
+            tags=_tags(manifest),
+            chosen=Chosen(self._sweep.tracking.metrics, self._sweep.stop.env_steps),
+            artifact_location=self._storage.artifacts if is_embedded else None,
+            superseded=tuple(manifest.mlflow.superseded),
+            run_id=manifest.mlflow.parent_run_id,
+        )
+
+    def trial(self, trial_id: str) -> TrackedTrial:
+        """Of a child run, as the trial stands now."""
+        record = self._manifest.trial(trial_id)
+        folder = self._layout.trial(trial_id)
+        history = self._layout.result_json(trial_id)
+        sweep = with_values(self._sweep, record.values)
+        row = last_row_of(history)
+        words = in_words(record, self._sweep.scheduler.type, int(row.get(ENV_STEPS, 0)), folder)
+        return TrackedTrial(
+            id=trial_id,
+            key=record.mlflow_key,
+            name=f"{record.config_id} · seed {record.seed}",
+            params={
+                **record.values,
+                "seed": record.seed,
+                "algorithm": sweep.algorithm,
+                "env": sweep.env.id,
+                "network": sweep.network.name,
+            },
             tags={
-                MLFLOW_GIT_COMMIT: manifest.git_commit,
-                "rlsweep.spec_hash": manifest.spec_hash,
-                "rlsweep.description": plan.sweep.description,
-            }
-            | {f"rlsweep.version.{name}": number for name, number in manifest.versions.items()},
-            describe=describe,
-            parent_run_id=manifest.mlflow.get("parent_run_id", ""),
-            superseded_run_ids=tuple(superseded),
-        ),
-        uri,
-        _artifact_location(uri, storage),
-        on_run,
-    )
+                "config_id": record.config_id,
+                "seed": str(record.seed),
+                "trial_id": trial_id,
+                STATUS_TAG: words,
+                **({PHASE_TAG: row[PHASE_NAME]} if row.get(PHASE_NAME) else {}),
+                **_findings(folder / RunLayout.DIAGNOSIS_JSON),
+            },
+            status=_RUN_STATUS.get(record.status, _OTHERWISE),
+            history=history,
+            hyperparameters=_effective(sweep),
+            run_id=record.mlflow_run_id,
+        )
+
+    def keep(self, parent_run_id: str, run_ids: Mapping[str, str], *, is_whole: bool) -> None:
+        """Write the ids of runs into the manifest; `is_whole`: superseded runs have been deleted."""
+        self._manifest.mlflow.parent_run_id = parent_run_id
+        for trial_id, run_id in run_ids.items():
+            self._manifest.trial(trial_id).mlflow_run_id = run_id
+        if is_whole:
+            self._manifest.mlflow.superseded.clear()
+        self._manifest.write(self._layout)
+
+    def tracker(self) -> MLflowTracker:
+        """The callback that tells MLflow of this run while it goes on."""
+        return MLflowTracker(self.sweep(), self.tracking_uri, self.trial, self.keep)
 
 
-def _tracked(trial: PlannedTrial, run_id: str) -> TrackedTrial:
-    sweep = trial.sweep
-    return TrackedTrial(
-        name=f"{trial.config_id} · seed {trial.seed}",
-        params={
-            **trial.values,
-            "seed": trial.seed,
-            "algorithm": sweep.algorithm,
-            "env": sweep.env.id,
-            "network": sweep.network.name,
-        },
-        tags={"config_id": trial.config_id, "seed": str(trial.seed), "trial_id": trial.id},
-        run_id=run_id,
-    )
+def _tags(manifest: Manifest) -> dict[str, str]:
+    git = manifest.git
+    return {
+        MLFLOW_GIT_COMMIT: manifest.git_commit,
+        "rlsweep.spec_hash": manifest.spec_hash,
+        "rlsweep.description": manifest.spec.get("description", ""),
+        "rlsweep.host": platform.node(),
+        "rlsweep.node": manifest.node,
+        **({MLFLOW_GIT_BRANCH: git["branch"], "rlsweep.git_dirty": git["dirty"]} if git else {}),
+        **({MLFLOW_GIT_REPO_URL: git["repo"]} if "repo" in git else {}),
+        **{f"rlsweep.version.{name}": number for name, number in manifest.versions.items()},
+    }
 
 
-def _artifact_location(uri: str, storage: Storage) -> Path | None:
-    return storage.artifacts if uri == storage.tracking_uri else None
+def _findings(diagnosis: Path) -> dict[str, str]:
+    if not diagnosis.is_file():
+        return {}
+    found = [json.loads(line) for line in diagnosis.read_text("utf-8").splitlines()]
+    return {FINDING_TAG + one["name"]: f"{one['cause']}; {one['remedy']}" for one in found}
+
+
+def _effective(sweep: Sweep) -> dict[str, Any]:
+    """Every hyperparameter in force: what the spec says, over RLlib's defaults."""
+    defaults = {name: known.default for name, known in hyperparameters(sweep.algorithm).items()}
+    return {
+        "algorithm": sweep.algorithm,
+        "training": defaults | sweep.training,
+        **sweep.model_dump(mode="json", include={"env", "network", "exploration", "curriculum"}),
+    }
 
 
 def mlflow_server_command(storage: Storage, host: str, port: int) -> list[str]:

@@ -16,6 +16,7 @@ from rlsweep.spec.network import NetworkSpec
 from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, EnvSteps, EnvStepsFrom0
 from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
 from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Count, Objectives, ObjectiveSpec, SearchSpec
+from rlsweep.store.rows import TRACKED_KEYS
 
 Algorithm = Literal["ppo", "appo", "impala", "dqn"]
 ASYNCHRONOUS: tuple[Algorithm, ...] = ("impala", "appo")
@@ -111,6 +112,16 @@ class CheckpointSpec(SpecModel):
     replay_buffer: bool = False
 
 
+class TrackingSpec(SpecModel):
+    """`tracking:` in MLflow; the history on disk has everything in any case.
+
+    Attributes:
+        metrics: patterns of the row keys that become metrics (`learner/*`); at most 2,000 points of each.
+    """
+
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = TRACKED_KEYS
+
+
 class FailureSpec(SpecModel):
     """`failures:`: what happens to a trial that dies or diverges.
 
@@ -159,6 +170,7 @@ class Sweep(SpecModel):
     callbacks: tuple[NamedCallback, ...] = ()
     checkpoints: CheckpointSpec = CheckpointSpec(every=500_000)
     failures: FailureSpec = FailureSpec()
+    tracking: TrackingSpec = TrackingSpec()
     deterministic: bool = False
 
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)

@@ -24,6 +24,7 @@ class RunLayout:
     PARAMS_JSON = "params.json"
     ERROR_TXT = "error.txt"
     LINEAGE_JSON = "lineage.json"
+    DIAGNOSIS_JSON = "diagnosis.json"
     CHECKPOINT = re.compile(r"checkpoint_(\d+)")
     CHECKPOINT_MANIFEST = "MANIFEST.json"
     POLICY = "policy"

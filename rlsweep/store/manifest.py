@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -42,6 +43,10 @@ TRIAL = "trial"
 changes the values, so the trial's identity is its Tune name, which is its id."""
 
 
+def _new_key() -> str:
+    return uuid.uuid4().hex
+
+
 @dataclass
 class TrialRecord:
     """One trial in the manifest.
@@ -52,6 +57,7 @@ class TrialRecord:
         workload: hash of what decides how fast it trains, to compare throughputs.
         phase: search or confirm.
         status: pending, running, finished, stopped, diverged, failed or interrupted.
+        mlflow_key: by which its child run is found again in an MLflow store.
         mlflow_run_id: its child run; empty before it has one.
     """
 
@@ -63,6 +69,7 @@ class TrialRecord:
     workload: str = ""
     phase: str = SEARCH
     status: str = PENDING
+    mlflow_key: str = field(default_factory=_new_key)
     mlflow_run_id: str = ""
 
 
@@ -96,6 +103,23 @@ class Objective:
 
 
 @dataclass
+class MlflowState:
+    """What a manifest keeps of its runs in MLflow, beside those of its trials.
+
+    Attributes:
+        tracking_uri: of the store that the run ids belong to.
+        key: by which the parent run is found again.
+        parent_run_id: empty before there is one.
+        superseded: keys of runs of trials that no longer count, not deleted yet.
+    """
+
+    tracking_uri: str = ""
+    key: str = field(default_factory=_new_key)
+    parent_run_id: str = ""
+    superseded: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Manifest:
     """The content of `sweep.json`.
 
@@ -106,7 +130,8 @@ class Manifest:
         profile: the profile it was run with; empty for none.
         objectives: the first one orders tables and names the winner.
         node: the kind of machine it runs on, as text.
-        mlflow: tracking URI and id of the parent run.
+        git: branch, `dirty` (true or false), and `repo`, its URL without credentials; empty without git.
+        mlflow: where and how MLflow knows it.
     """
 
     name: str
@@ -120,7 +145,8 @@ class Manifest:
     versions: dict[str, str]
     trials: list[TrialRecord]
     node: str = ""
-    mlflow: dict[str, str] = field(default_factory=dict)
+    git: dict[str, str] = field(default_factory=dict)
+    mlflow: MlflowState = field(default_factory=MlflowState)
 
     def trial(self, trial_id: str) -> TrialRecord:
         """The record of that id.

@@ -156,6 +156,15 @@ def row_keys(algorithm: str) -> list[str]:
     ]
 
 
+TRACKED_KEYS = (
+    *(SCORE, SCORE_MIN, SCORE_MAX, SCORE_MEDIAN, SCORE_BEST, AUC, HUMAN_NORMALIZED),
+    *(GAMES, GAME_ENV_STEPS, LIVES_LOST, FRAMES, STEPS_PER_SECOND, SECONDS),
+    *(EVALUATION_SCORE, EVALUATION_SCORE_STD, PHASE, PHASE_SCORE),
+    *(prefix + "*" for prefix in (ENV_STEPS_TO, SECONDS_TO, LEARNER_PREFIX, TIMERS_PREFIX, CUSTOM_PREFIX)),
+)
+"""Patterns of the keys that MLflow shows unless the spec says otherwise: about 30, and what callbacks add."""
+
+
 REACHED_STOP = "reached_stop"
 HAS_DIVERGED = "has_diverged"
 LINEAGE = "lineage"

@@ -105,16 +105,21 @@ def test_mlflow_has_a_parent_and_a_child_for_each_trial(storage: Path, layout: R
     manifest = Manifest.read(layout)
     client = MlflowClient(Storage(storage).tracking_uri)
     runs = active_runs(storage)
-    parent = runs.pop(manifest.mlflow["parent_run_id"])
+    parent = runs.pop(manifest.mlflow.parent_run_id)
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["rlsweep.spec_hash"] == manifest.spec_hash
-    assert [item.path for item in client.list_artifacts(parent.info.run_id)] == ["spec.yaml"]
+    assert [item.path for item in client.list_artifacts(parent.info.run_id)] == [
+        *("report", "spec.yaml", "summary.json")
+    ]
+    assert parent.data.tags["mlflow.source.git.branch"] == manifest.git["branch"]
     assert set(runs) == {record.mlflow_run_id for record in manifest.trials}
     for record in manifest.trials:
         child = runs[record.mlflow_run_id]
         rows = rows_of(layout, record.id)
         assert child.info.status == "FINISHED"
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        [artifact] = client.list_artifacts(record.mlflow_run_id)
+        assert artifact.path == "hyperparameters.yaml"
         assert child.data.tags["rlsweep.status"] == "finished"
         assert child.data.params["training.num_epochs"] == str(record.values["training.num_epochs"])
         assert child.data.params["seed"] == "0"
@@ -205,7 +210,8 @@ def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
     assert "Not every trial ran to its stop" in report.read_text()
     client = MlflowClient(Storage(tmp_path).tracking_uri)
     for record in manifest.trials:
-        assert client.get_run(record.mlflow_run_id).data.tags["rlsweep.status"] == record.status
+        words = client.get_run(record.mlflow_run_id).data.tags["rlsweep.status"]
+        assert words.startswith("stopped early by" if record.status == "stopped" else record.status)
 
 
 def test_a_failing_trial_fails_alone(tmp_path: Path) -> None:
@@ -233,7 +239,9 @@ stop: {env_steps: 200}
     assert f"{failed.id}: ValueError: the environment broke on purpose" in done.stderr
     assert "the environment broke on purpose" in (layout.trial(failed.id) / "error.txt").read_text()
     client = MlflowClient(Storage(tmp_path).tracking_uri)
-    assert client.get_run(failed.mlflow_run_id).info.status == "FAILED"
+    run = client.get_run(failed.mlflow_run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["rlsweep.status"] == "failed: ValueError: the environment broke on purpose"
 
 
 def test_a_retry_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:

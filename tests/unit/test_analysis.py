@@ -11,7 +11,7 @@ import pytest
 
 from analysis.comparison import compare, winner
 from analysis.figures import draw_learning_curves, learning_curves
-from analysis.history import read_rows, read_run
+from analysis.history import last_row_of, read_rows, read_run
 from analysis.report import write_report
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout, Storage
@@ -140,6 +140,17 @@ def test_rows_that_a_retry_made_again_replace_the_abandoned_ones(tmp_path: Path)
     rows, _ = read_rows(path)
     assert rows["env_steps"].tolist() == [10, 20, 21, 31]
     assert rows["score"].tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_an_iteration_that_a_retry_made_again_counts_once(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    made = [row(10, 1.0), row(20, 2.0), row(21, 3.0), row(30, 4.0)]  # the second time an env step longer
+    iterations = [1, 2, 2, 3]
+    lines = [entry | {"training_iteration": number} for entry, number in zip(made, iterations, strict=True)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows, _ = read_rows(path)
+    assert list(rows["env_steps"]) == [10, 21, 30]
+    assert last_row_of(path) == lines[-1]
 
 
 def test_without_any_valid_score_nobody_wins(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from callbacks.driver.console import SweepConsole, plain_line, sparkline
-from callbacks.driver.history import error_reason
 from rlsweep.spec.quantities import duration
+from rlsweep.store.endings import error_reason
 
 ROW = {"score": 2.5, "games": 7, "env_steps": 5_000, "steps_per_second": 100.0, "score_valid": True}
 

@@ -42,6 +42,7 @@ def test_all_shipped_specs_are_here() -> None:
         "cartpole/random.yaml",
         "cartpole/sobol.yaml",
         "cartpole/tpe.yaml",
+        "cartpole_curriculum.yaml",
         "cartpole_ppo.yaml",
         "impala_cartpole.yaml",
         "pong_impala.yaml",

@@ -1,0 +1,88 @@
+"""Rows -> points of MLflow: which keys, how many, and the same ones however the file is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callbacks.driver.points import MAX_POINTS_PER_KEY, Chosen, Position
+
+LENGTH = 1_000_000
+
+
+def row(env_steps: int, **more: Any) -> dict[str, Any]:
+    return {"score": env_steps / 10, "env_steps": env_steps, "timestamp": 1000 + env_steps, **more}
+
+
+def write(path: Path, *rows: dict[str, Any]) -> None:
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+
+
+def steps(chosen: Chosen, history: Path, max_points: int = 1000) -> list[int]:
+    """Env steps of the points of a whole history, read in parts."""
+    found, position = [], Position()
+    while True:
+        points, following = chosen.read(history, position, max_points)
+        if following == position:
+            return found
+        found += [point.step for point in points]
+        position = Position.parse(str(following))
+
+
+def test_only_finite_numbers_of_the_chosen_keys(tmp_path: Path) -> None:
+    more = {"learner/loss": 0.5, "timers/learn": 2.0, "human_normalized": math.nan, "custom/a/b": True}
+    write(tmp_path / "r", row(10, **more, **{"curriculum/phase_name": "easy"}))
+    chosen = Chosen(
+        ["score", "learner/*", "human_normalized", "custom/*", "curriculum/*", "env_steps"], LENGTH
+    )
+    points, _ = chosen.read(tmp_path / "r", Position(), 1000)
+    assert [(p.key, p.value, p.step, p.timestamp) for p in points] == [
+        ("score", 1.0, 10, 1_010_000),
+        ("learner/loss", 0.5, 10, 1_010_000),
+        ("custom/a/b", 1.0, 10, 1_010_000),
+    ]
+
+
+@pytest.mark.parametrize("num_rows", [100, 2000, 2001, 10_000])
+def test_no_key_has_more_points_than_a_chart_shows(num_rows: int, tmp_path: Path) -> None:
+    write(tmp_path / "r", *(row(LENGTH * i // num_rows) for i in range(num_rows)))
+    found = steps(Chosen(["score"], LENGTH), tmp_path / "r")
+    assert len(found) == min(num_rows, MAX_POINTS_PER_KEY)
+    assert found[0] == 0
+    assert found[-1] >= LENGTH * (1 - 1 / num_rows - 1 / MAX_POINTS_PER_KEY), "to the end"
+    assert found == steps(Chosen(["score"], LENGTH), tmp_path / "r", max_points=7), "however it is cut up"
+
+
+def test_a_file_that_grows_is_read_on_from_whole_lines(tmp_path: Path) -> None:
+    history, chosen = tmp_path / "r", Chosen(["score"], LENGTH)
+    assert chosen.read(history, Position(), 10) == ([], Position()), "not there yet"
+    write(history, row(1000), row(2000))
+    with history.open("a") as stream:
+        stream.write(json.dumps(row(3000))[:20])
+    points, position = chosen.read(history, Position(), 10)
+    assert [point.step for point in points] == [1000, 2000]
+    assert chosen.read(history, position, 10) == ([], position), "half a line is none"
+    with history.open("a") as stream:
+        stream.write(json.dumps(row(3000))[20:] + "\nnonsense\n[1]\n" + json.dumps(row(4000)) + "\n")
+    points, _ = chosen.read(history, position, 10)
+    assert [point.step for point in points] == [3000, 4000]
+
+
+def test_rows_that_a_retry_made_again_are_points_too(tmp_path: Path) -> None:
+    write(tmp_path / "r", row(10_000), row(20_000), row(10_001), row(20_001))
+    assert steps(Chosen(["score"], LENGTH), tmp_path / "r") == [10_000, 20_000, 10_001, 20_001]
+
+
+def test_a_row_is_never_cut_in_two(tmp_path: Path) -> None:
+    more = {f"learner/{i}": i for i in range(5)}
+    write(tmp_path / "r", row(10_000, **more), row(20_000, **more))
+    chosen = Chosen(["*"], LENGTH)
+    points, position = chosen.read(tmp_path / "r", Position(), 8)
+    assert {point.step for point in points} == {10_000}
+    assert len(points) == 6
+    points, _ = chosen.read(tmp_path / "r", position, 3)
+    assert len(points) == 6, "one row at least"
