@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,17 @@ from analysis.history import RunHistory, TrialHistory
 from analysis.judgement import over_seeds, pareto_front, trial_values
 from rlsweep.errors import RunError
 from rlsweep.store.manifest import CONFIRM, DIVERGED, FAILED, FINISHED, STOPPED, Objective
-from rlsweep.store.rows import ENV_STEPS, SCORE_VALID, WINDOW_SCORES
+from rlsweep.store.rows import (
+    AUC,
+    ENV_STEPS,
+    EVALUATION_GAMES,
+    EVALUATION_PREFIX,
+    GAMES,
+    SCORE_VALID,
+    SCORE_WINDOW,
+    SECONDS,
+    WINDOW_SCORES,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,9 @@ class TrialResult:
         trial_id, config_id, seed, status, phase: as in the manifest.
         values: the last valid value of each objective; NaN where it has none.
         best: the best valid value of the first one.
-        env_steps: at the last row.
+        env_steps, seconds: at the last row.
+        games: whole games behind the last value: those that its score is the mean of.
+        auc: area under the learning curve over its length; NaN where rows have none.
     """
 
     trial_id: str
@@ -42,6 +54,9 @@ class TrialResult:
     values: tuple[float, ...]
     best: float
     env_steps: int
+    seconds: float = math.nan
+    games: int = 0
+    auc: float = math.nan
 
     @property
     def last(self) -> float:
@@ -109,6 +124,7 @@ def trial_result(trial: TrialHistory, objectives: Sequence[Objective]) -> TrialR
     values = np.array([], dtype=float)
     if main.key in rows and record.status not in (FAILED, DIVERGED):
         values = rows[main.key].to_numpy(float)[is_valid(rows, main.key)]
+    last = last_row(rows)
     best = (values.max() if main.maximize else values.min()) if values.size else math.nan
     return TrialResult(
         trial_id=record.id,
@@ -118,8 +134,26 @@ def trial_result(trial: TrialHistory, objectives: Sequence[Objective]) -> TrialR
         phase=record.phase,
         values=trial_values(record.status, _last_counting_row(rows, main), objectives),
         best=float(best),
-        env_steps=int(rows[ENV_STEPS].iloc[-1]) if len(rows) else 0,
+        env_steps=int(last.get(ENV_STEPS, 0)),
+        seconds=float(last.get(SECONDS, math.nan)),
+        games=_games(last, main.on_the_way.key),
+        auc=float(last[AUC]) if AUC in last else _area(rows, main.on_the_way.key),
     )
+
+
+def _area(rows: pd.DataFrame, key: str) -> float:
+    """Mean of a key over env steps, by the trapezoidal rule, for rows that do not have it themselves."""
+    if key not in rows:
+        return math.nan
+    known = rows[[ENV_STEPS, key]].dropna().to_numpy(float)
+    steps, values = known.T if len(known) else np.empty((2, 0))
+    length = np.ptp(steps) if len(steps) else 0.0
+    return float(np.trapezoid(values, steps) / length) if length > 0 else math.nan
+
+
+def _games(row: Mapping[str, Any], key: str) -> int:
+    games = row.get(EVALUATION_GAMES, 0) if key.startswith(EVALUATION_PREFIX) else row.get(GAMES, 0)
+    return int(min(games, SCORE_WINDOW)) if math.isfinite(games) else 0
 
 
 def _last_counting_row(rows: pd.DataFrame, main: Objective) -> dict[str, Any]:

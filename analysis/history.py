@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.foreign import is_experiment, read_experiment
+from analysis.reading import Skipped, last_branch, read_csv, read_json_lines, table
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import CONFIRM, Manifest, Objective, TrialRecord
-from rlsweep.store.rows import ENV_STEPS, ITERATION, PHASE_NAME
-
-LAST_BYTES = 64 * 1024
-"""A row takes about 2 kB."""
+from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,12 @@ class TrialHistory:
     Attributes:
         record: the trial in the manifest.
         rows: one row per iteration in the order of env steps; empty before the first result.
-        skipped_lines: lines of result.json that were no whole row.
+        skipped: what of its lines was left out.
     """
 
     record: TrialRecord
     rows: pd.DataFrame
-    skipped_lines: int = 0
+    skipped: Skipped
 
 
 @dataclass(frozen=True)
@@ -67,73 +65,56 @@ class RunHistory:
 
 
 def read_run(layout: RunLayout) -> RunHistory:
-    """Read a run folder.
+    """Read a run folder: one of ours, or any folder of a Ray Tune experiment.
 
     Raises:
-        RunError: there is no manifest, or it does not hold together.
+        RunError: it holds no run, or a manifest that does not hold together.
     """
+    if not layout.manifest.is_file() and is_experiment(layout.root):
+        return _read_experiment(layout.root)
     manifest = Manifest.read(layout)
     return RunHistory(manifest, tuple(_read_trial(layout, record) for record in manifest.trials))
 
 
-def read_rows(path: Path) -> tuple[pd.DataFrame, int]:
-    """The rows of one result.json, and how many of its lines were skipped.
+def read_rows(path: Path) -> tuple[pd.DataFrame, Skipped]:
+    """The rows of one result.json of ours in the order of env steps, and what of its lines was left out.
 
     A half-written last line (the machine died) is skipped, not fatal. Rows that a retry made again from a
     checkpoint replace those that stood after it. A missing file is an empty table.
     """
-    if not path.is_file():
-        return pd.DataFrame(), 0
-    rows: list[dict[str, Any]] = []
-    skipped = 0
-    with path.open(encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            row = _parse(line)
-            if row is None:
-                skipped += 1
-            else:
-                rows.append(row)
-    return pd.DataFrame(_last_branch(rows)), skipped
+    rows, skipped = read_json_lines(path)
+    own = [row for row in rows if is_row(row)]
+    kept = last_branch(own)
+    return table(kept), skipped + Skipped(foreign=len(rows) - len(own), superseded=len(own) - len(kept))
 
 
-def last_row_of(path: Path) -> dict[str, Any]:
-    """The last whole row of a result.json, read from its end; empty where there is none."""
-    if not path.is_file():
-        return {}
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - LAST_BYTES))
-        lines = stream.read().decode("utf-8", errors="replace").splitlines()
-    return next((row for line in reversed(lines) if (row := _parse(line)) is not None), {})
-
-
-def _last_branch(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without those that a later row, at as few or fewer iterations or env steps, made obsolete.
-
-    An iteration that is made again may take an env step more or less.
-    """
-    kept: list[dict[str, Any]] = []
-    for row in rows:
-        while kept and any(kept[-1].get(axis, -1) >= row.get(axis, 0) for axis in (ITERATION, ENV_STEPS)):
-            kept.pop()
-        kept.append(row)
-    return kept
+def is_row(row: dict[str, Any]) -> bool:
+    """Whether a line of a result.json is a row as we write them."""
+    return isinstance(row.get(ENV_STEPS), int) and all(_is_value(key, value) for key, value in row.items())
 
 
 def _read_trial(layout: RunLayout, record: TrialRecord) -> TrialHistory:
     try:
-        rows, skipped = read_rows(layout.result_json(record.id))
+        path = layout.result_json(record.id)
+        if path.is_file():
+            rows, skipped = read_rows(path)
+        else:
+            found, skipped = read_csv(layout.trial(record.id) / RunLayout.PROGRESS_CSV)
+            rows = table(last_branch(row for row in found if is_row(row)))
     except OSError as error:
         raise RunError(f"{record.id}: {error}") from None
     return TrialHistory(record, rows, skipped)
 
 
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    is_row = isinstance(row, dict) and all(_is_value(key, value) for key, value in row.items())
-    return row if is_row and isinstance(row.get(ENV_STEPS), int) else None
+def _read_experiment(folder: Path) -> RunHistory:
+    experiment = read_experiment(folder)
+    return RunHistory(
+        experiment.manifest,
+        tuple(
+            TrialHistory(record, rows, skipped)
+            for record, (rows, skipped) in zip(experiment.manifest.trials, experiment.tables, strict=True)
+        ),
+    )
 
 
 def _is_value(key: str, value: Any) -> bool:

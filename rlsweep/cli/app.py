@@ -85,6 +85,20 @@ def run_layout(run: str, storage: Path) -> RunLayout:
     raise UsageError(f"no run {run!r} in {storage}; there are: {', '.join(known) or 'none'}{hint}")
 
 
+def experiment_layout(run: str, storage: Path) -> RunLayout:
+    """Where a run of ours lies, or any folder with trials of Ray Tune.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    from analysis.foreign import is_experiment
+
+    folder = Path(run)
+    if not Storage(storage).run(run).manifest.is_file() and is_experiment(folder):
+        return RunLayout(folder)
+    return run_layout(run, storage)
+
+
 def print_table(header: list[str], lines: list[list[str]], console: Console = data) -> None:
     """A table as wide as the terminal."""
     table = Table(*header)

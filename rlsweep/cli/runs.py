@@ -17,6 +17,7 @@ from rlsweep.cli.app import (
     Spec,
     StorageDir,
     app,
+    experiment_layout,
     load_spec,
     located,
     messages,
@@ -63,7 +64,7 @@ def run(
     name, manifest = loaded.sweep.name, launched.manifest
     if launched.spent:
         messages.print(f"{name} ended early, spent {launched.spent}; run it again to go on", soft_wrap=True)
-    report(name, storage)
+    report(name, storage=storage)
     if launched.is_tracked:
         try:
             sync(name, storage)
@@ -80,15 +81,23 @@ def run(
 
 
 @app.command()
-def report(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
-    """Compare the configurations of a run: a table, a page and a figure."""
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN|FOLDER", help="A run, or a Ray Tune experiment.")],
+    at: Annotated[
+        str | None, typer.Option(help="Compare the trials as they stood there: 10M, 40M frames, 1h.")
+    ] = None,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Compare the configurations of a run: a table, a page, figures, the summary as CSV and JSON."""
     from analysis.comparison import compare
+    from analysis.cuts import cut_off, parse_cut
     from analysis.history import read_run
     from analysis.report import table, write_report
 
-    layout = run_layout(run, storage)
-    target = write_report(layout)
-    run_history = read_run(layout)
+    layout = experiment_layout(run, storage)
+    cut = parse_cut(at) if at else None
+    target = write_report(layout, cut)
+    run_history = cut_off(read_run(layout), cut) if cut else read_run(layout)
     header, *lines = table(run_history, compare(run_history))
     print_table(header, lines)
     messages.print(f"written: {target}", soft_wrap=True)

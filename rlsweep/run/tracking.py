@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_REPO_URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from analysis.history import last_row_of
+from analysis.reading import last_row_of
 from callbacks.driver.mlflow import MLflowTracker
 from callbacks.driver.points import Chosen
 from callbacks.driver.projection import RUNNING as OPEN

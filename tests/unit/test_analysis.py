@@ -11,7 +11,8 @@ import pytest
 
 from analysis.comparison import compare, winner
 from analysis.figures import draw_learning_curves, learning_curves
-from analysis.history import last_row_of, read_rows, read_run
+from analysis.history import read_rows, read_run
+from analysis.reading import Skipped, last_row_of
 from analysis.report import write_report
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout, Storage
@@ -174,7 +175,7 @@ def test_a_bad_line_costs_no_trial(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     rows, skipped = read_rows(path)
     assert rows["score"].tolist() == [1.0, 3.0], "of a row written twice the later one counts"
-    assert skipped == 6
+    assert skipped == Skipped(broken=2, foreign=4, superseded=1)
     assert read_rows(tmp_path / "nowhere.json")[0].empty
 
 

@@ -1,0 +1,84 @@
+"""A run's configurations in figures: `summary.csv` for tables, `summary.json` for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison import ConfigurationResult
+from analysis.history import RunHistory
+from analysis.statistics import interquartile_mean, interval, mean, median
+
+SUMMARY_CSV = "summary.csv"
+SUMMARY_JSON = "summary.json"
+
+
+def summary(run: RunHistory, ranked: Sequence[ConfigurationResult]) -> pd.DataFrame:
+    """One line per configuration, the best first, over the seeds that have a value.
+
+    Columns: `configuration`, `seeds`, `seeds_with_value`, the swept values; of each seed's last value of the
+    first objective `mean`, `std` (n - 1), `median` and `iqm` with the bounds of their 95 % bootstrap
+    intervals (`mean_low` …; NaN for one seed); `best_mean` of each seed's best value; `auc`; `games` behind
+    all of it; `env_steps` of the shortest trial, mean `seconds`; each further objective; `status`.
+    """
+    return pd.DataFrame([_line(run, one) for one in ranked])
+
+
+def write_summary(run: RunHistory, table: pd.DataFrame, sentences: Sequence[str], folder: Path) -> None:
+    """Write both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / SUMMARY_CSV, index=False)
+    content = {
+        "run": run.manifest.name,
+        "objectives": [
+            {"key": one.key, "goal": one.goal, "over_seeds": one.over_seeds}
+            for one in run.manifest.objectives
+        ],
+        "verdicts": list(sentences),
+        "configurations": [_plain(line) for line in table.to_dict(orient="records")],
+    }
+    (folder / SUMMARY_JSON).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _line(run: RunHistory, one: ConfigurationResult) -> dict[str, Any]:
+    lasts = np.array([trial.last for trial in one.trials if math.isfinite(trial.last)])[:, None]
+    values = next(t.record.values for t in run.trials if t.record.config_id == one.config_id)
+    line: dict[str, Any] = {
+        "configuration": one.config_id,
+        "seeds": len(one.trials),
+        "seeds_with_value": one.valid_seeds,
+        **values,
+    }
+    for name, statistic in (("mean", mean), ("median", median), ("iqm", interquartile_mean)):
+        found = interval(lasts, statistic)
+        line |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    others = run.manifest.objectives[1:]
+    return line | {
+        "std": one.last_std,
+        "best_mean": one.best_mean,
+        "auc": _mean([trial.auc for trial in one.trials]),
+        "games": sum(trial.games for trial in one.trials),
+        "env_steps": one.env_steps,
+        "seconds": _mean([trial.seconds for trial in one.trials]),
+        **{other.key: value for other, value in zip(others, one.values[1:], strict=True)},
+        "status": ", ".join(sorted({trial.status for trial in one.trials})),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    found = [value for value in values if math.isfinite(value)]
+    return float(np.mean(found)) if found else math.nan
+
+
+def _plain(line: dict[Any, Any]) -> dict[str, Any]:
+    """JSON has no NaN: null stands for it."""
+    return {
+        str(key): None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in line.items()
+    }
