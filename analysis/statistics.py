@@ -99,6 +99,23 @@ def interval(
     return Interval(value, *_percentiles(drawn, confidence))
 
 
+def curve_band(seeds: np.ndarray, *, resamples: int = 500, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the CONFIDENCE interval of a mean curve, whole curves drawn again.
+
+    Args:
+        seeds: (seeds, points); NaN where a seed has no value, and no bounds are given.
+        resamples, seed: of the bootstrap.
+
+    Returns:
+        (points,) each.
+    """
+    count = len(seeds)
+    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    means = seeds[drawn].mean(axis=1)
+    low, high = np.percentile(means, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
+    return low, high
+
+
 def probability_of_improvement(better: np.ndarray, worse: np.ndarray) -> np.ndarray:
     """P(a run of the one scores higher than a run of the other), ties counting half, mean over games.
 

@@ -26,6 +26,7 @@ from rlsweep.cli.app import (
     run_layout,
 )
 from rlsweep.cli.specs import show_plan
+from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RunError, TrialsFailedError
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
 from rlsweep.store.manifest import FAILED
@@ -89,18 +90,40 @@ def report(
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
     """Compare the configurations of a run: a table, a page, figures, the summary as CSV and JSON."""
-    from analysis.comparison import compare
-    from analysis.cuts import cut_off, parse_cut
-    from analysis.history import read_run
-    from analysis.report import table, write_report
+    from analysis.cuts import parse_cut
+    from analysis.report import INDEX, SUMMARY_MD, write_report
 
     layout = experiment_layout(run, storage)
     cut = parse_cut(at) if at else None
-    target = write_report(layout, cut)
-    run_history = cut_off(read_run(layout), cut) if cut else read_run(layout)
-    header, *lines = table(run_history, compare(run_history))
+    found = write_report(layout, cut)
+    header, *lines = found.table
     print_table(header, lines)
-    messages.print(f"written: {target}", soft_wrap=True)
+    for text in found.verdicts:
+        messages.print(text, soft_wrap=True, markup=False)
+    messages.print(f"written: {layout.report / INDEX} (and {SUMMARY_MD} beside it)", soft_wrap=True)
+
+
+@app.command()
+def status(
+    run: Annotated[str | None, typer.Argument(help="A run; without one, all of the storage.")] = None,
+    as_json: AsJson = False,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Show how trials stand, from the files alone: from any terminal that sees the storage."""
+    from analysis.status import read_status, runs
+
+    layouts = [run_layout(run, storage)] if run else runs(storage)
+    found = [read_status(layout) for layout in layouts]
+    if as_json:
+        print(json.dumps([status_data(one) for one in found]))
+        return
+    print_table(
+        ["run", "trials", "best so far", "steps/s", "at most left"], [status_line(one) for one in found]
+    )
+    if run:
+        print_table(
+            ["trial", "score", "games", "env steps", "status"], [trial_line(one) for one in found[0].trials]
+        )
 
 
 @app.command()

@@ -9,9 +9,8 @@ import pandas as pd
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_RUN_NOTE
 
-from analysis.comparison import compare
-from analysis.history import read_run
-from analysis.report import REPORT, table
+from analysis.findings import find
+from analysis.report import SUMMARY_MD
 from callbacks.driver.mlflow import UNREACHABLE, answer_soon
 from callbacks.driver.projection import Projection
 from rlsweep.errors import RunError
@@ -60,12 +59,11 @@ def sync(layout: RunLayout, storage: Storage, progress: Progress = iter) -> str:
 
 def _publish(layout: RunLayout, run_id: str, client: MlflowClient) -> None:
     """The report and the summary at the parent run."""
-    if not (layout.report / REPORT).is_file():
+    if not (layout.report / SUMMARY_MD).is_file():
         return
     client.log_artifacts(run_id, str(layout.report), "report")
-    client.set_tag(run_id, MLFLOW_RUN_NOTE, _note(layout.report / REPORT))
-    run = read_run(layout)
-    header, *lines = table(run, compare(run))
+    client.set_tag(run_id, MLFLOW_RUN_NOTE, _note(layout.report / SUMMARY_MD))
+    header, *lines = find(layout).table
     summary = pd.DataFrame(lines, columns=header)
     if SUMMARY_TABLE in client.get_run(run_id).data.tags.get(MLFLOW_LOGGED_ARTIFACTS, ""):
         # log_table would add the lines to those that are there

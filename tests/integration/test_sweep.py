@@ -206,7 +206,7 @@ def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
     statuses = {record.config_id: record.status for record in manifest.trials}
     assert statuses["lr=0.001,num_epochs=6"] == "finished"
     assert "stopped" in statuses.values()
-    report = Storage(tmp_path).run("cartpole_ppo").report / "report.md"
+    report = Storage(tmp_path).run("cartpole_ppo").report / "summary.md"
     assert "Not every trial ran to its stop" in report.read_text()
     client = MlflowClient(Storage(tmp_path).tracking_uri)
     for record in manifest.trials:

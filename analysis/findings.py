@@ -1,0 +1,196 @@
+"""Everything that a report says of a run, computed once; pages only arrange it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison import ConfigurationResult, compare
+from analysis.cuts import Cut, cut_off
+from analysis.figures import LearningCurve, learning_curves
+from analysis.history import RunHistory, read_run
+from analysis.reading import Skipped
+from analysis.summary import summary
+from analysis.verdicts import verdicts
+from rlsweep.spec import Sweep
+from rlsweep.spec.values import value_at
+from rlsweep.store.layout import RunLayout
+from rlsweep.store.manifest import Objective
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What came out of a run.
+
+    Attributes:
+        run: its trials, up to the cut.
+        cut: where they were cut off; None for their ends.
+        ranked: configurations, the best first.
+        summary: the same in figures, a line each.
+        curves: learning curves in the same order.
+        verdicts: plain sentences on who is better.
+        cautions: what a reader must know before believing the order.
+    """
+
+    run: RunHistory
+    cut: Cut | None
+    ranked: list[ConfigurationResult]
+    summary: pd.DataFrame
+    curves: list[LearningCurve]
+    verdicts: list[str]
+    cautions: list[str]
+
+    @property
+    def objectives(self) -> list[str]:
+        """How the order was made, in words."""
+        at = [f"Every trial {self.cut}."] if self.cut else []
+        return [*at, *(_objective_text(objective) for objective in self.run.manifest.objectives)]
+
+    @property
+    def origin(self) -> str:
+        """Commit and versions that made it, and when this was written."""
+        manifest = self.run.manifest
+        versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
+        made = f"git commit `{manifest.git_commit or 'unknown'}`, {versions}; " if versions else ""
+        return f"{made}written {datetime.now(UTC).isoformat(timespec='seconds')}."
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Header and one line per configuration."""
+        return table(self.run, self.ranked)
+
+
+def find(layout: RunLayout, cut: Cut | None = None) -> Findings:
+    """Read a run and judge it.
+
+    Args:
+        layout: of a run of ours, or of any experiment of Ray Tune.
+        cut: compare the trials as they stood there, and not at their ends.
+
+    Raises:
+        RunError: the run cannot be read.
+    """
+    run = read_run(layout) if cut is None else cut_off(read_run(layout), cut)
+    ranked = compare(run)
+    order = [configuration.config_id for configuration in ranked]
+    return Findings(
+        run,
+        cut,
+        ranked,
+        summary(run, ranked),
+        sorted(learning_curves(run), key=lambda curve: order.index(curve.config_id)),
+        verdicts(ranked, _default(run), maximize=run.objective.maximize),
+        _cautions(run, ranked, has_cut=cut is not None),
+    )
+
+
+def table(run: RunHistory, ranked: list[ConfigurationResult]) -> list[list[str]]:
+    """Header and one line per configuration, the best first."""
+    first, *others = run.manifest.objectives
+    header = [
+        "configuration",
+        "seeds",
+        f"{first.key} ({first.over_seeds} ± std)",
+        "best (mean)",
+        *(f"{objective.key} ({objective.over_seeds})" for objective in others),
+        *(["Pareto front"] if others else []),
+        "env steps",
+        "status",
+    ]
+    return [header, *[_line(configuration) for configuration in ranked]]
+
+
+def _line(configuration: ConfigurationResult) -> list[str]:
+    statuses = sorted({trial.status for trial in configuration.trials})
+    others = configuration.values[1:]
+    return [
+        configuration.config_id,
+        ", ".join(str(trial.seed) for trial in configuration.trials)
+        + (" (confirmed)" if configuration.is_confirmed else ""),
+        f"{_number(configuration.value)} ± {_number(configuration.last_std)}",
+        _number(configuration.best_mean),
+        *map(_number, others),
+        *([("yes" if configuration.on_front else "")] if others else []),
+        f"{configuration.env_steps:,}",
+        ", ".join(statuses),
+    ]
+
+
+def _default(run: RunHistory) -> str:
+    """The configuration that has the spec's own values; empty where none ran."""
+    searched = run.manifest.spec.get("search", {}).get("parameters", {})
+    if not searched:
+        return ""
+    sweep = Sweep.parse(run.manifest.spec)
+    for trial in run.trials:
+        values = trial.record.values
+        if all(_is_default(sweep, path, value) for path, value in values.items()):
+            return trial.record.config_id
+    return ""
+
+
+def _is_default(sweep: Sweep, path: str, value: Any) -> bool:
+    try:
+        return bool(value_at(sweep, path) == value)
+    except KeyError:
+        return False
+
+
+def _objective_text(objective: Objective) -> str:
+    text = (
+        f"Objective: {objective.goal} `{objective.key}`, the {objective.over_seeds} over seeds of each "
+        "seed's last valid value."
+    )
+    if objective.threshold is None:
+        return text
+    return f"{text} A trial that never reached {objective.threshold:g} counts twice what it took."
+
+
+def _cautions(run: RunHistory, ranked: list[ConfigurationResult], *, has_cut: bool) -> list[str]:
+    """What a reader must know before believing the order."""
+    cautions = []
+    if any(len(configuration.trials) == 1 for configuration in ranked):
+        cautions.append(
+            "One seed says little: the spread between seeds of one configuration is often larger than "
+            "the distance between configurations. Add `seeds: 3` or more."
+        )
+    unfinished = [configuration.config_id for configuration in ranked if not configuration.is_complete]
+    if unfinished and not has_cut:
+        cautions.append(
+            f"Not every trial ran to its stop: {', '.join(unfinished)}. Their last values stand at "
+            "fewer env steps than the others'."
+        )
+    missing = [found.config_id for found in ranked if not found.valid_seeds]
+    if missing:
+        cautions.append(f"No valid value yet: {', '.join(missing)}.")
+    partial = [
+        f"{found.config_id} ({found.seeds_text})"
+        for found in ranked
+        if 0 < found.valid_seeds < len(found.trials)
+    ]
+    if partial:
+        cautions.append(
+            f"Some seeds have no valid value, which ranks a configuration back: {', '.join(partial)}."
+        )
+    if run.manifest.spec.get("scheduler", {}).get("type") in ("pbt", "pb2"):
+        cautions.append(
+            "A member of a population is called by the values that it began with; the values that it took "
+            f"over stand in its {RunLayout.LINEAGE_JSON}."
+        )
+    if any(found.is_confirmed for found in ranked):
+        cautions.append(
+            "Confirmed configurations are judged by seeds that the search has not seen; the others by the "
+            "seeds that they were chosen with, which flatter them."
+        )
+    skipped = sum((trial.skipped for trial in run.trials), Skipped())
+    if str(skipped):
+        cautions.append(f"Lines of the histories that are left out: {skipped}.")
+    return cautions
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"

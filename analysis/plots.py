@@ -1,0 +1,234 @@
+"""Interactive figures of a run, for the HTML report. What is drawn is computed in other modules.
+
+Colours of text, grid and background are left to the page, which has a dark and a light one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures import MAX_CURVES, LearningCurve
+from analysis.history import RunHistory
+from analysis.statistics import curve_band
+from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED
+from rlsweep.store.rows import TIMESTAMP
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999999", "#B8A900")
+"""Okabe and Ito 2008: told apart by the colour-blind too; their yellow darker, for a white page."""
+
+STATUS_COLOURS = {
+    FINISHED: "#009E73",
+    STOPPED: "#E69F00",
+    RUNNING: "#56B4E9",
+    INTERRUPTED: "#999999",
+    FAILED: "#D55E00",
+    DIVERGED: "#CC79A7",
+}
+
+LOG_RATIO = 20.0
+"""Positive values that span more than this get a logarithmic axis."""
+
+
+def learning_curves_plot(curves: Sequence[LearningCurve], metric: str) -> go.Figure:
+    """Mean over seeds with its 95 % interval, the best configuration thicker; seeds as thin lines.
+
+    Args:
+        curves: the best first; the first MAX_CURVES are drawn.
+        metric: on the y-axis.
+    """
+    figure = go.Figure()
+    for index, curve in enumerate(curves[:MAX_CURVES]):
+        colour = PALETTE[index % len(PALETTE)]
+        group = {"legendgroup": curve.config_id, "hoverinfo": "skip", "showlegend": False}
+        if len(curve.seeds) > 1:
+            low, high = curve_band(curve.seeds)
+            for bound, fill in ((low, None), (high, "tonexty")):
+                figure.add_scatter(
+                    x=curve.env_steps,
+                    y=bound,
+                    mode="lines",
+                    line={"width": 0, "color": colour},
+                    fill=fill,
+                    fillcolor=_faint(colour, 0.18),
+                    **group,
+                )
+            for seed in curve.seeds:
+                line = {"width": 0.8, "color": _faint(colour, 0.45)}
+                figure.add_scatter(x=curve.env_steps, y=seed, mode="lines", line=line, **group)
+        figure.add_scatter(
+            x=curve.env_steps,
+            y=curve.mean,
+            mode="lines",
+            line={"width": 3.2 if index == 0 else 1.8, "color": colour},
+            name=f"{curve.config_id} ({len(curve.seeds)} seed{'s' if len(curve.seeds) > 1 else ''})",
+            legendgroup=curve.config_id,
+        )
+    figure.update_layout(xaxis_title="env steps", yaxis_title=metric)
+    return figure
+
+
+def parameter_plot(table: pd.DataFrame, run: RunHistory, path: str, metric: str) -> go.Figure:
+    """The last value of every seed against one swept parameter, and each configuration's mean.
+
+    Args:
+        table: of `summary`.
+        run: its trials.
+        path: of the parameter.
+        metric: on the y-axis.
+    """
+    order = list(table["configuration"])
+    means = table.set_index("configuration")["mean"]
+    points = [
+        (trial.record.values[path], _last(trial.rows, metric), trial.record)
+        for trial in run.judged_trials()
+        if path in trial.record.values
+    ]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[_axis_value(value) for value, _, _ in points],
+        y=[last for _, last, _ in points],
+        mode="markers",
+        marker={"size": 7, "opacity": 0.55, "color": PALETTE[5]},
+        name="a seed",
+        text=[f"{record.config_id} · seed {record.seed}" for _, _, record in points],
+    )
+    shown = {record.config_id: value for value, _, record in points}
+    figure.add_scatter(
+        x=[_axis_value(value) for value in shown.values()],
+        y=[means[config_id] for config_id in shown],
+        mode="markers",
+        marker={
+            "size": [15 if config_id == order[0] else 10 for config_id in shown],
+            "symbol": ["star" if config_id == order[0] else "diamond" for config_id in shown],
+            "color": PALETTE[0],
+        },
+        name="mean over seeds (star: the best)",
+        text=list(shown),
+    )
+    kind = "log" if is_logarithmic(list(shown.values())) else None
+    figure.update_layout(xaxis={"title": path, "type": kind}, yaxis_title=metric)
+    return figure
+
+
+def parallel_coordinates_plot(table: pd.DataFrame, paths: Sequence[str], metric: str) -> go.Figure:
+    """One line per configuration through its values and its result."""
+    known = table[np.isfinite(table["mean"].to_numpy(float))]
+    dimensions = [_dimension(known[path], path) for path in paths]
+    results = known["mean"].to_numpy(float)
+    figure = go.Figure(
+        go.Parcoords(
+            line={"color": results, "colorscale": "Viridis", "showscale": True},
+            dimensions=[*dimensions, {"label": metric, "values": results}],
+        )
+    )
+    figure.update_layout(margin={"t": 60})
+    return figure
+
+
+def bars_plot(shares: dict[str, float], title: str) -> go.Figure:
+    """Horizontal bars, the largest on top."""
+    order = sorted(shares, key=shares.__getitem__)
+    figure = go.Figure(
+        go.Bar(x=[shares[key] for key in order], y=order, orientation="h", marker_color=PALETTE[0])
+    )
+    figure.update_layout(xaxis={"title": title, "tickformat": ".0%"})
+    return figure
+
+
+def timeline_plot(run: RunHistory) -> go.Figure:
+    """When each trial ran, by the clock, and how it ended."""
+    figure = go.Figure()
+    spans = [
+        (trial.record, trial.rows[TIMESTAMP].iloc[0], trial.rows[TIMESTAMP].iloc[-1])
+        for trial in run.trials
+        if len(trial.rows) and TIMESTAMP in trial.rows
+    ]
+    begin = min((start for _, start, _ in spans), default=0)
+    for status, colour in STATUS_COLOURS.items():
+        found = [span for span in spans if span[0].status == status]
+        if found:
+            figure.add_bar(
+                base=[(start - begin) / 60 for _, start, _ in found],
+                x=[max(end - start, 1) / 60 for _, start, end in found],
+                y=[f"{record.config_id} · seed {record.seed}" for record, _, _ in found],
+                orientation="h",
+                marker_color=colour,
+                name=status,
+            )
+    figure.update_layout(
+        barmode="overlay",
+        xaxis_title="minutes since the first row",
+        yaxis={"autorange": "reversed", "automargin": True},
+        height=max(260, 24 * len(spans) + 120),
+    )
+    return figure
+
+
+def front_plot(table: pd.DataFrame, first: str, second: str, on_front: Sequence[bool]) -> go.Figure:
+    """Two objectives of every configuration, the Pareto front connected."""
+    figure = go.Figure()
+    front = table[list(on_front)].sort_values("mean")
+    figure.add_scatter(
+        x=table["mean"], y=table[second], mode="markers", text=table["configuration"], name="configuration"
+    )
+    figure.add_scatter(
+        x=front["mean"],
+        y=front[second],
+        mode="lines+markers",
+        text=front["configuration"],
+        name="Pareto front",
+        marker={"size": 11},
+    )
+    figure.update_layout(xaxis_title=first, yaxis_title=second)
+    return figure
+
+
+def is_logarithmic(values: Sequence[Any]) -> bool:
+    """Whether values belong on a logarithmic axis: positive numbers that span more than LOG_RATIO."""
+    numbers = [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+    if len(numbers) < len(values) or len(numbers) < 2 or min(numbers) <= 0:
+        return False
+    return max(numbers) / min(numbers) > LOG_RATIO
+
+
+def _dimension(column: pd.Series, path: str) -> dict[str, Any]:
+    label = path.rpartition(".")[2]
+    values = list(column)
+    if is_logarithmic(values):
+        logarithms = [math.log10(value) for value in values]
+        ticks = sorted(set(logarithms))
+        return {
+            "label": label,
+            "values": logarithms,
+            "tickvals": ticks,
+            "ticktext": [f"{10**tick:.3g}" for tick in ticks],
+        }
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+        return {"label": label, "values": values}
+    names = sorted({str(value) for value in values})
+    return {
+        "label": label,
+        "values": [names.index(str(value)) for value in values],
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+    }
+
+
+def _last(rows: pd.DataFrame, metric: str) -> float:
+    known = rows[metric].dropna().to_numpy(float) if metric in rows else np.array([])
+    return float(known[-1]) if len(known) else math.nan
+
+
+def _axis_value(value: Any) -> Any:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def _faint(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
