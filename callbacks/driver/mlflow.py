@@ -35,8 +35,12 @@ LAST_SECONDS = 30.0
 
 UNREACHABLE = (MlflowException, RequestException, SQLAlchemyError, OSError)
 
-_CLIENT_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-"""MLflow's own are 7 retries and 120 s; the environment can say otherwise."""
+_CLIENT_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""MLflow's own are 7 retries, 120 s, and a bar for each artifact; the environment can say otherwise."""
 
 
 def answer_soon() -> None:

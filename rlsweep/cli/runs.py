@@ -176,7 +176,10 @@ def best(run: Run, as_json: AsJson = False, storage: StorageDir = DEFAULT_STORAG
 
 @app.command()
 def rollout(
-    source: Annotated[str, typer.Argument(metavar="RUN|BUNDLE", help="A run, or a bundle's folder.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="RUN|BUNDLE|URI", help="A run, a bundle's folder, or models:/NAME@best."),
+    ],
     games: Annotated[int, typer.Option(min=1, help="Whole games to play.")] = 5,
     greedy: Annotated[
         bool, typer.Option("--greedy/--sample", help="The likeliest action, or a sampled one.")
@@ -191,7 +194,12 @@ def rollout(
     from rlsweep.run import rollout as rollouts
 
     folder = Path(source)
-    if not (folder / DESCRIPTION).is_file():
+    if source.startswith(("models:/", "runs:/")):
+        from rlsweep.run.model import download_bundle
+        from rlsweep.run.tracking import tracking_uri
+
+        folder = download_bundle(source, tracking_uri(Storage(storage)))
+    elif not (folder / DESCRIPTION).is_file():
         from rlsweep.run.export import export_best
 
         folder = export_best(run_layout(source, storage)).bundle

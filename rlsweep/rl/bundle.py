@@ -42,12 +42,15 @@ class Bundle:
         policy: the network, on the CPU, in evaluation mode.
         env: the environment it was trained in.
         algorithm: what trained it.
+        observation_shape, action_space: of one observation, and of the actions.
         origin: sweep, trial, checkpoint, env steps and score it comes from.
     """
 
     policy: ActorCritic | QNetwork
     env: EnvSpec
     algorithm: str
+    observation_shape: tuple[int, ...]
+    action_space: gymnasium.Space[Any]
     origin: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,7 +108,14 @@ def load_bundle(folder: Path) -> Bundle:
     except (RuntimeError, ValueError) as error:
         raise BundleError(f"{folder}: the description and the weights disagree: {error}") from None
     policy.requires_grad_(False)
-    return Bundle(policy.eval(), description.env, description.algorithm, description.origin)
+    return Bundle(
+        policy.eval(),
+        description.env,
+        description.algorithm,
+        description.observation_shape,
+        _build_space(description.action_space),
+        description.origin,
+    )
 
 
 class _DiscreteActions(SpecModel):

@@ -85,6 +85,11 @@ class TrackedRun:
             for record in manifest.trials:
                 record.mlflow_run_id = ""
 
+    @property
+    def register_as(self) -> str | None:
+        """Name of the registered model that the winner becomes a version of."""
+        return self._sweep.tracking.register_as
+
     def sweep(self) -> TrackedSweep:
         """Of the parent run."""
         manifest = self._manifest

@@ -117,9 +117,11 @@ class TrackingSpec(SpecModel):
 
     Attributes:
         metrics: patterns of the row keys that become metrics (`learner/*`); at most 2,000 points of each.
+        register: name of a registered model whose version `best` the winner becomes.
     """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = TRACKED_KEYS
+    register_as: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, alias="register")
 
 
 class FailureSpec(SpecModel):

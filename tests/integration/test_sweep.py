@@ -14,13 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import torch
 from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from analysis.history import read_rows
+from rlsweep.rl.bundle import load_bundle
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
 
@@ -30,7 +33,10 @@ ONE_CONFIGURATION = [
     *("--set", "search.parameters.training.lr.values=[1e-3]"),
     *("--set", "search.parameters.training.num_epochs.values=[6]"),
 ]
-SMOKE = ["run", "cartpole_ppo.yaml", "--profile", "smoke", "--set", "stop.env_steps=6k"]
+SMOKE = [
+    *("run", "cartpole_ppo.yaml", "--profile", "smoke"),
+    *("--set", "stop.env_steps=6k", "--set", "tracking.register=cartpole"),
+]
 
 
 def command(*arguments: str) -> list[str]:
@@ -109,7 +115,7 @@ def test_mlflow_has_a_parent_and_a_child_for_each_trial(storage: Path, layout: R
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["rlsweep.spec_hash"] == manifest.spec_hash
     assert [item.path for item in client.list_artifacts(parent.info.run_id)] == [
-        *("report", "spec.yaml", "summary.json")
+        *("policy", "report", "spec.yaml", "summary.json")
     ]
     assert parent.data.tags["mlflow.source.git.branch"] == manifest.git["branch"]
     assert set(runs) == {record.mlflow_run_id for record in manifest.trials}
@@ -127,6 +133,51 @@ def test_mlflow_has_a_parent_and_a_child_for_each_trial(storage: Path, layout: R
         assert [(p.step, p.value) for p in points] == [
             (row["env_steps"], row["score"]) for row in rows if math.isfinite(row["score"])
         ]
+
+
+LOAD = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "editable" not in str(finder).lower()]
+import mlflow, numpy
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/cartpole@best")
+import rlsweep
+print(rlsweep.__file__)
+observations = numpy.random.default_rng(0).normal(size=(64, 4)).astype(numpy.float32)
+print(model.predict(observations).tolist())
+print(model.predict(observations, params={"greedy": False, "seed": 1}).tolist())
+"""
+"""Without the rlsweep that is installed: the model has all that it needs."""
+
+
+def test_the_winner_is_a_registered_model_that_loads_alone(
+    storage: Path, layout: RunLayout, tmp_path: Path
+) -> None:
+    uri = Storage(storage).tracking_uri
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, uri], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    where, greedy, sampled = done.stdout.splitlines()
+    assert Path(where).is_relative_to(storage / "artifacts"), "the code that went along"
+    policy = load_bundle(layout.best).policy
+    observations = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    with torch.inference_mode():
+        expected = policy.decide(torch.from_numpy(observations)).argmax(-1).tolist()
+    assert json.loads(greedy) == expected
+    assert json.loads(sampled) != expected
+    client = MlflowClient(uri)
+    version = client.get_model_version_by_alias("cartpole", "best")
+    manifest = Manifest.read(layout)
+    assert version.run_id == manifest.mlflow.parent_run_id
+    assert version.tags["git_commit"] == manifest.git_commit
+    assert float(version.tags["score"]) > 0
+    assert rlsweep(storage, "sync", "cartpole_ppo").returncode == 0
+    assert len(client.search_model_versions("name='cartpole'")) == 1, "once for each winner"
+    played = rlsweep(storage, "rollout", "models:/cartpole@best", "--games", "2", "--json")
+    assert len(json.loads(played.stdout)["scores"]) == 2
+    nobody = rlsweep(storage, "rollout", "models:/nobody@best")
+    assert nobody.returncode == 1
+    assert "Registered Model with name=nobody not found" in nobody.stderr
 
 
 def test_report_best_and_rollout_follow(storage: Path, layout: RunLayout) -> None:

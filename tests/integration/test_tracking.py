@@ -167,7 +167,7 @@ def test_what_a_server_that_was_away_missed_is_sent_later_and_once(
     client = MlflowClient(uri)
     parent_run_id = manifest.mlflow.parent_run_id
     assert {item.path for item in client.list_artifacts(parent_run_id)} == {
-        *("spec.yaml", "report", "summary.json")
+        *("policy", "report", "spec.yaml", "summary.json")
     }
     table = json.loads(Path(client.download_artifacts(parent_run_id, "summary.json")).read_text())
     assert len(table["data"]) == len(manifest.trials), "one line each, however often it is sent"
