@@ -74,7 +74,12 @@ def find(layout: RunLayout, cut: Cut | None = None) -> Findings:
     Raises:
         RunError: the run cannot be read.
     """
-    run = read_run(layout) if cut is None else cut_off(read_run(layout), cut)
+    run = read_run(layout)
+    return judge(cut_off(run, cut) if cut else run, cut)
+
+
+def judge(run: RunHistory, cut: Cut | None = None) -> Findings:
+    """Judge a run that was read, up to the cut that it was cut off at."""
     ranked = compare(run)
     order = [configuration.config_id for configuration in ranked]
     return Findings(
