@@ -118,7 +118,10 @@ def read_experiment(folder: Path) -> Experiment:
         if not isinstance(seed, int):
             seed = seeds[config_id] = seeds.get(config_id, -1) + 1
         records.append(TrialRecord(trial.folder.name, config_id, values, seed, "", status=_status(trial)))
-        tables.append((in_our_keys(trial.rows), trial.skipped))
+        table_of_trial = in_our_keys(trial.rows)
+        kept = last_branch(table_of_trial)
+        superseded = len(table_of_trial) - len(kept)
+        tables.append((_with_speed(kept), trial.skipped + Skipped(superseded=superseded)))
     manifest = Manifest(
         name=folder.resolve().name,
         spec={},
@@ -148,12 +151,16 @@ def in_our_keys(rows: list[dict[str, Any]]) -> pd.DataFrame:
             renamed[name] = LEARNER_PREFIX + name.removeprefix(prefix)
     found = found.rename(columns=renamed)
     found = found.loc[:, ~found.columns.duplicated()]
+    return found.select_dtypes(include=["number", "bool"])
+
+
+def _with_speed(found: pd.DataFrame) -> pd.DataFrame:
     if STEPS_PER_SECOND not in found and {ENV_STEPS, SECONDS} <= set(found.columns):
         seconds = np.diff(found[SECONDS].to_numpy(float), prepend=0.0)
         steps = np.diff(found[ENV_STEPS].to_numpy(float), prepend=0.0)
         nothing = np.full(len(found), np.nan)
         found[STEPS_PER_SECOND] = np.divide(steps, seconds, out=nothing, where=seconds > 0)
-    return found.select_dtypes(include=["number", "bool"])
+    return found
 
 
 def _trial_folders(folder: Path) -> list[Path]:
@@ -171,9 +178,7 @@ def _read(folder: Path) -> _Trial:
     names = (ENV_STEPS, *OUR_KEYS[ENV_STEPS])
     steps = next((name for name in names if any(name in row for row in found)), "")
     own = [row | {ENV_STEPS: row[steps]} for row in found if _is_count(row.get(steps))]
-    kept = last_branch(own)
-    skipped += Skipped(foreign=len(found) - len(own), superseded=len(own) - len(kept))
-    return _Trial(folder, _settings(folder), kept, skipped)
+    return _Trial(folder, _settings(folder), own, skipped + Skipped(foreign=len(found) - len(own)))
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from analysis.foreign import is_experiment, read_experiment
-from analysis.reading import Skipped, last_branch, read_csv, read_json_lines, table
+from analysis.own_rows import read_all
+from analysis.reading import Skipped, last_branch, read_csv
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import CONFIRM, Manifest, Objective, TrialRecord
-from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
+from rlsweep.store.rows import ENV_STEPS
 
 
 @dataclass(frozen=True)
@@ -73,37 +73,29 @@ def read_run(layout: RunLayout) -> RunHistory:
     if not layout.manifest.is_file() and is_experiment(layout.root):
         return _read_experiment(layout.root)
     manifest = Manifest.read(layout)
-    return RunHistory(manifest, tuple(_read_trial(layout, record) for record in manifest.trials))
-
-
-def read_rows(path: Path) -> tuple[pd.DataFrame, Skipped]:
-    """The rows of one result.json of ours in the order of env steps, and what of its lines was left out.
-
-    A half-written last line (the machine died) is skipped, not fatal. Rows that a retry made again from a
-    checkpoint replace those that stood after it. A missing file is an empty table.
-    """
-    rows, skipped = read_json_lines(path)
-    own = [row for row in rows if is_row(row)]
-    kept = last_branch(own)
-    return table(kept), skipped + Skipped(foreign=len(rows) - len(own), superseded=len(own) - len(kept))
-
-
-def is_row(row: dict[str, Any]) -> bool:
-    """Whether a line of a result.json is a row as we write them."""
-    return isinstance(row.get(ENV_STEPS), int) and all(_is_value(key, value) for key, value in row.items())
-
-
-def _read_trial(layout: RunLayout, record: TrialRecord) -> TrialHistory:
+    ids = [record.id for record in manifest.trials]
     try:
-        path = layout.result_json(record.id)
-        if path.is_file():
-            rows, skipped = read_rows(path)
-        else:
-            found, skipped = read_csv(layout.trial(record.id) / RunLayout.PROGRESS_CSV)
-            rows = table(last_branch(row for row in found if is_row(row)))
+        found = read_all([layout.result_json(one) for one in ids], [layout.read_rows(one) for one in ids])
     except OSError as error:
-        raise RunError(f"{record.id}: {error}") from None
-    return TrialHistory(record, rows, skipped)
+        raise RunError(f"{layout.root}: {error}") from None
+    tables = [
+        one if len(one[0]) else _from_csv(layout.trial(trial_id) / RunLayout.PROGRESS_CSV, one)
+        for trial_id, one in zip(ids, found, strict=True)
+    ]
+    return RunHistory(
+        manifest,
+        tuple(
+            TrialHistory(record, rows, skipped)
+            for record, (rows, skipped) in zip(manifest.trials, tables, strict=True)
+        ),
+    )
+
+
+def _from_csv(path: Path, found: tuple[pd.DataFrame, Skipped]) -> tuple[pd.DataFrame, Skipped]:
+    """The rows of a trial whose result.json has none."""
+    rows, skipped = read_csv(path)
+    own = pd.DataFrame([row for row in rows if isinstance(row.get(ENV_STEPS), int)])
+    return last_branch(own) if len(own) else own, found[1] + skipped
 
 
 def _read_experiment(folder: Path) -> RunHistory:
@@ -115,7 +107,3 @@ def _read_experiment(folder: Path) -> RunHistory:
             for record, (rows, skipped) in zip(experiment.manifest.trials, experiment.tables, strict=True)
         ),
     )
-
-
-def _is_value(key: str, value: Any) -> bool:
-    return isinstance(value, str if key == PHASE_NAME else (int, float))

@@ -6,11 +6,12 @@ import ast
 import csv
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic_core import from_json
 
@@ -106,17 +107,20 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def last_branch(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def last_branch(table: pd.DataFrame) -> pd.DataFrame:
     """The rows without those that a later row, at as few or fewer iterations or env steps, made obsolete.
 
     An iteration that is made again may take an env step more or less.
     """
-    kept: list[dict[str, Any]] = []
-    for row in rows:
-        while kept and any(kept[-1].get(axis, -1) >= row.get(axis, 0) for axis in (ITERATION, ENV_STEPS)):
+    axes = [table[name].to_numpy(float) for name in (ITERATION, ENV_STEPS) if name in table]
+    if all((np.diff(axis) > 0).all() for axis in axes):
+        return table
+    kept: list[int] = []
+    for row in range(len(table)):
+        while kept and any(axis[kept[-1]] >= axis[row] for axis in axes):
             kept.pop()
         kept.append(row)
-    return kept
+    return table.iloc[kept].reset_index(drop=True)
 
 
 def table(rows: list[dict[str, Any]]) -> pd.DataFrame:

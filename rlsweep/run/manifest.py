@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from analysis.comparison import last_row
-from analysis.history import read_rows
+from analysis.own_rows import read_rows
 from rlsweep.errors import SpecError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.space import Values

@@ -9,7 +9,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from analysis.comparison import compare, last_row
-from analysis.history import read_rows, read_run
+from analysis.history import read_run
+from analysis.own_rows import read_rows
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.diagnose import Diagnose
 from callbacks.driver.history import History

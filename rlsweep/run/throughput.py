@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from analysis.history import read_rows
+from analysis.own_rows import read_rows
 from rlsweep.errors import RunError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.rl.algorithms import build_config

@@ -22,7 +22,7 @@ from filelock import FileLock
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from analysis.history import read_rows
+from analysis.own_rows import read_rows
 from rlsweep.rl.bundle import load_bundle
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest

@@ -11,9 +11,10 @@ import pytest
 
 from analysis.comparison import compare, winner
 from analysis.figures import draw_learning_curves, learning_curves
-from analysis.history import read_rows, read_run
+from analysis.history import read_run
+from analysis.own_rows import read_rows
 from analysis.reading import Skipped, last_row_of
-from analysis.report import write_report
+from analysis.report import SUMMARY_MD, write_report
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest, Objective, TrialRecord
@@ -131,7 +132,8 @@ def test_one_lucky_seed_ranks_behind_two(tmp_path: Path) -> None:
     first, second = compare(read_run(layout))
     assert (first.config_id, first.seeds_text) == ("steady", "2 seeds")
     assert (second.value, second.seeds_text) == (50.0, "1 of 2 seeds")
-    assert "lucky (1 of 2 seeds)" in write_report(layout).read_text()
+    assert "Some seeds have no valid value" in (text := "\n".join(write_report(layout).cautions))
+    assert "lucky (1 of 2 seeds)" in text
 
 
 def test_rows_that_a_retry_made_again_replace_the_abandoned_ones(tmp_path: Path) -> None:
@@ -219,7 +221,8 @@ def test_a_curve_knows_the_phase_that_each_seed_was_in(tmp_path: Path) -> None:
 
 def test_the_report_is_a_page_and_a_picture(tmp_path: Path) -> None:
     layout = make_run(tmp_path, {("a|b", 0): [row(1, 1.0), row(2, 2.0)], ("c", 0): []})
-    page = write_report(layout).read_text("utf-8")
+    write_report(layout)
+    page = (layout.report / SUMMARY_MD).read_text("utf-8")
     assert "| a\\|b | 0 | 2.00 ± – | 2.00 | 2 | finished |" in page
     assert "One seed says little" in page
     assert "No valid value yet: c" in page

@@ -118,8 +118,8 @@ def test_bad_lines_cost_themselves_and_are_counted(tmp_path: Path) -> None:
     (trial,) = read(tmp_path).trials
     assert trial.rows["score"].tolist() == [1.0, 2.0, 3.0]
     assert trial.skipped == Skipped(broken=1, foreign=2, superseded=2)
-    page = write_report(RunLayout(tmp_path)).read_text("utf-8")
-    assert "left out: 1 cut off or unreadable, 2 no result rows, 2 made again later, or twice" in page
+    text = "\n".join(write_report(RunLayout(tmp_path)).cautions)
+    assert "left out: 1 cut off or unreadable, 2 no result rows, 2 made again later, or twice" in text
 
 
 def test_progress_csv_cut_off_in_the_middle_of_a_quoted_field(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""What a second reading finds: only what is new, of the same file, and never anything wrong."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import own_rows
+from analysis.own_rows import read_all, read_rows
+from analysis.reading import Skipped
+
+
+def row(env_steps: int, score: float = 1.0) -> dict[str, Any]:
+    return {"env_steps": env_steps, "score": score, "score_valid": True, "training_iteration": env_steps}
+
+
+def lines(*rows: Any) -> str:
+    return "".join(one if isinstance(one, str) else json.dumps(one) + "\n" for one in rows)
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    path = tmp_path / "result.json"
+    path.write_text(lines(row(1), row(2, math.nan), "junk\n", row(3)))
+    return path
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Path:
+    return tmp_path / ".read" / "a.feather"
+
+
+def test_only_what_is_new_is_read_again(history: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    parse = own_rows._parse
+    monkeypatch.setattr(own_rows, "_parse", lambda data: (parsed.append(data), parse(data))[1])
+    first = read_rows(history, memory)
+    assert first[1] == Skipped(broken=1)
+    again = read_rows(history, memory)
+    pd.testing.assert_frame_equal(first[0], again[0])
+    assert again[1] == first[1]
+    with history.open("a") as stream:
+        stream.write(lines(row(4), [1]))
+    rows, skipped = read_rows(history, memory)
+    assert rows["env_steps"].tolist() == [1, 2, 3, 4]
+    assert skipped == Skipped(broken=1, foreign=1)
+    assert [len(data.splitlines()) for data in parsed] == [4, 2], "the second reading parsed nothing"
+    pd.testing.assert_frame_equal(rows, read_rows(history)[0])
+
+
+def test_half_a_line_is_told_and_read_once_it_is_whole(history: Path, memory: Path) -> None:
+    text = json.dumps(row(4)) + "\n"
+    with history.open("a") as stream:
+        stream.write(text[:15])
+    rows, skipped = read_rows(history, memory)
+    assert (len(rows), skipped.broken) == (3, 2)
+    with history.open("a") as stream:
+        stream.write(text[15:])
+    rows, skipped = read_rows(history, memory)
+    assert (len(rows), skipped.broken) == (4, 1)
+
+
+def test_a_retry_takes_remembered_rows_back(history: Path, memory: Path) -> None:
+    read_rows(history, memory)
+    with history.open("a") as stream:
+        stream.write(lines(row(2, 7.0), row(3, 8.0)))
+    rows, skipped = read_rows(history, memory)
+    assert rows["score"].tolist() == [1.0, 7.0, 8.0]
+    assert skipped.superseded == 2
+    assert read_rows(history, memory)[0]["score"].tolist() == [1.0, 7.0, 8.0]
+
+
+@pytest.mark.parametrize("kind", ["shorter", "other", "deleted", "damaged"])
+def test_another_file_or_a_damaged_memory_is_read_anew(history: Path, memory: Path, kind: str) -> None:
+    read_rows(history, memory)
+    if kind == "shorter":
+        history.write_text(lines(row(5)))
+    elif kind == "other":
+        history.write_text(lines(*(row(step) for step in range(10, 30))))
+    elif kind == "deleted":
+        memory.unlink()
+    else:
+        memory.write_bytes(b"ARROW1 nonsense")
+    pd.testing.assert_frame_equal(read_rows(history, memory)[0], read_rows(history)[0])
+
+
+def test_rows_with_other_keys_or_text_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    named = {**row(2), "curriculum/phase_name": "easy", "extra": 5}
+    path.write_text(lines(row(1), named, {**row(3), "score": "much"}, {**row(4), "score": [1, 2]}))
+    rows, skipped = read_rows(path)
+    assert rows["env_steps"].tolist() == [1, 2]
+    assert rows["extra"].tolist()[1] == 5
+    assert skipped == Skipped(foreign=2)
+
+
+def test_nowhere_to_remember(history: Path) -> None:
+    rows, _ = read_rows(history, Path("/proc/nowhere/a.feather"))
+    assert len(rows) == 3
+
+
+def test_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_rows, "PARALLEL_BYTES", 0)
+    paths = [tmp_path / f"{number}.json" for number in range(5)]
+    for number, path in enumerate(paths):
+        path.write_text(lines(row(1, float(number))))
+    found = read_all([*paths, tmp_path / "missing"], [None] * 6)
+    assert [rows["score"].tolist() for rows, _ in found[:5]] == [[0.0], [1.0], [2.0], [3.0], [4.0]]
+    assert found[5][0].empty
