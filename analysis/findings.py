@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from analysis.comparison import ConfigurationResult, compare
 from analysis.cuts import Cut, cut_off
 from analysis.figures import LearningCurve, learning_curves
 from analysis.history import RunHistory, read_run
+from analysis.merge import merged
 from analysis.reading import Skipped
 from analysis.summary import summary
 from analysis.verdicts import verdicts
@@ -63,6 +65,21 @@ class Findings:
         """Header and one line per configuration."""
         return table(self.run, self.ranked)
 
+    @property
+    def intervals(self) -> list[list[str]]:
+        """Header and one line per configuration: aggregates over seeds with their bootstrap intervals."""
+        header = ["configuration", "mean", "median", "interquartile mean", "area under the curve", "games"]
+        lines = [
+            [
+                str(line["configuration"]),
+                *(_interval(line, name) for name in ("mean", "median", "iqm")),
+                _number(line["auc"]),
+                f"{line['games']:,}",
+            ]
+            for line in self.summary.to_dict(orient="records")
+        ]
+        return [header, *lines]
+
 
 def find(layout: RunLayout, cut: Cut | None = None) -> Findings:
     """Read a run and judge it.
@@ -75,6 +92,17 @@ def find(layout: RunLayout, cut: Cut | None = None) -> Findings:
         RunError: the run cannot be read.
     """
     run = read_run(layout)
+    return judge(cut_off(run, cut) if cut else run, cut)
+
+
+def find_together(layouts: Sequence[RunLayout], cut: Cut | None = None) -> Findings:
+    """Read several runs and judge their configurations against each other.
+
+    Raises:
+        RunError: a run cannot be read.
+        UsageError: they cannot be compared.
+    """
+    run = merged([read_run(layout) for layout in layouts])
     return judge(cut_off(run, cut) if cut else run, cut)
 
 
@@ -195,6 +223,12 @@ def _cautions(run: RunHistory, ranked: list[ConfigurationResult], *, has_cut: bo
     if str(skipped):
         cautions.append(f"Lines of the histories that are left out: {skipped}.")
     return cautions
+
+
+def _interval(line: Mapping[Any, Any], name: str) -> str:
+    low, high = line[f"{name}_low"], line[f"{name}_high"]
+    span = f" ({_number(low)} to {_number(high)})" if math.isfinite(low) else ""
+    return _number(line[name]) + span
 
 
 def _number(value: float) -> str:

@@ -48,13 +48,16 @@ class Group:
     images: list[str] = field(default_factory=list)
 
 
-def write_page(found: Findings, path: Path, throughput: Path | None) -> None:
+def write_page(
+    found: Findings, path: Path, throughput: Path | None, *, refresh_seconds: float | None = None
+) -> None:
     """Write the page.
 
     Args:
         found: what it says.
         path: of the HTML file.
         throughput: page on the bottleneck, whose figure lies beside it; None where there is none.
+        refresh_seconds: it loads itself again so often; None for never.
     """
     groups = _groups(found)
     if throughput is not None:
@@ -79,6 +82,7 @@ def write_page(found: Findings, path: Path, throughput: Path | None) -> None:
     manifest = found.run.manifest
     header, *lines = found.table
     page = _template().render(
+        refresh_seconds=refresh_seconds,
         name=manifest.name,
         when=manifest.created,
         description=manifest.spec.get("description", ""),
@@ -86,6 +90,7 @@ def write_page(found: Findings, path: Path, throughput: Path | None) -> None:
         objectives=found.objectives,
         header=header,
         lines=lines,
+        intervals=found.intervals,
         cautions=found.cautions,
         groups=shown,
         trials=_trials(found),
@@ -129,7 +134,7 @@ def _importance(found: Findings) -> list[Group]:
     result = importance(
         [trial.record.values for trial in judged], [lasts.get(trial.record.id, math.nan) for trial in judged]
     )
-    if result is None:
+    if result is None or len(result.parameters) < 2:
         return []
     noise = (
         f"Between seeds of one configuration lies {result.seed_noise:.0%} of the variance of all results: "
@@ -137,7 +142,7 @@ def _importance(found: Findings) -> list[Group]:
         if math.isfinite(result.seed_noise)
         else "With one seed each, nobody knows how much of this is the seed."
     )
-    title = "share of the variance that parameters explain (fANOVA)"
+    title = "share of what they explain (fANOVA)"
     return [Group("Which parameters matter", noise, [plots.bars_plot(result.parameters, title)])]
 
 

@@ -112,7 +112,7 @@ def parameter_plot(table: pd.DataFrame, run: RunHistory, path: str, metric: str)
         text=list(shown),
     )
     kind = "log" if is_logarithmic(list(shown.values())) else None
-    figure.update_layout(xaxis={"title": path, "type": kind}, yaxis_title=metric)
+    figure.update_layout(xaxis={"title": path, "type": kind, "exponentformat": "e"}, yaxis_title=metric)
     return figure
 
 
@@ -137,7 +137,8 @@ def bars_plot(shares: dict[str, float], title: str) -> go.Figure:
     figure = go.Figure(
         go.Bar(x=[shares[key] for key in order], y=order, orientation="h", marker_color=PALETTE[0])
     )
-    figure.update_layout(xaxis={"title": title, "tickformat": ".0%"})
+    height = max(200, 36 * len(order) + 110)
+    figure.update_layout(xaxis={"title": title, "tickformat": ".0%"}, height=height)
     return figure
 
 

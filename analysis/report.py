@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-
-from analysis.cuts import Cut
 from analysis.figures import MAX_CURVES, draw_learning_curves
-from analysis.findings import Findings, find
+from analysis.findings import Findings
 from analysis.page import write_page
 from analysis.summary import write_summary
 from analysis.throughput import write_throughput
-from rlsweep.store.layout import RunLayout
 
 SUMMARY_MD = "summary.md"
 INDEX = "index.html"
 FIGURE = "learning_curves.png"
 
 
-def write_report(layout: RunLayout, cut: Cut | None = None) -> Findings:
-    """Write `report/` anew: index.html, summary.md, summary.csv, summary.json, the figures.
+def write_report(found: Findings, folder: Path, *, refresh_seconds: float | None = None) -> None:
+    """Write a report anew: index.html, summary.md, summary.csv, summary.json, the figures.
 
     Args:
-        layout: of a run of ours, or of any experiment of Ray Tune.
-        cut: compare the trials as they stood there, and not at their ends.
-
-    Returns:
-        What the report says.
-
-    Raises:
-        RunError: the run cannot be read.
+        found: what it says.
+        folder: where to.
+        refresh_seconds: the page loads itself again so often, while a run goes on.
     """
-    found = find(layout, cut)
     run = found.run
-    layout.report.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     curriculum = run.manifest.spec.get("curriculum") or {}
     draw_learning_curves(
         found.curves,
         run.objective.on_the_way.key,
         run.manifest.name,
-        layout.report / FIGURE,
+        folder / FIGURE,
         [phase["name"] for phase in curriculum.get("phases", [])],
     )
-    throughput = write_throughput(run, layout.report)
-    write_summary(run, found.summary, found.verdicts, layout.report)
-    (layout.report / SUMMARY_MD).write_text(_markdown(found, throughput), "utf-8")
-    write_page(found, layout.report / INDEX, throughput)
-    return found
+    throughput = write_throughput(run, folder)
+    write_summary(run, found.summary, found.verdicts, folder)
+    (folder / SUMMARY_MD).write_text(_markdown(found, throughput), "utf-8")
+    write_page(found, folder / INDEX, throughput, refresh_seconds=refresh_seconds)
 
 
 def _markdown(found: Findings, throughput: Path | None) -> str:
@@ -64,7 +50,7 @@ def _markdown(found: Findings, throughput: Path | None) -> str:
         "Best first.",
         _table(header, lines),
         "Over seeds, with 95 % bootstrap intervals (a single seed has none):",
-        _intervals(found.summary),
+        _table(found.intervals[0], found.intervals[1:]),
         "\n".join(f"- {text}" for text in found.cautions),
         f"![learning curves]({FIGURE})",
     ]
@@ -75,33 +61,9 @@ def _markdown(found: Findings, throughput: Path | None) -> str:
     return "\n\n".join(part for part in [*parts, found.origin] if part) + "\n"
 
 
-def _intervals(figures: pd.DataFrame) -> str:
-    header = ["configuration", "mean", "median", "interquartile mean", "area under the curve", "games"]
-    lines = [
-        [
-            str(line["configuration"]),
-            *(_interval(line, name) for name in ("mean", "median", "iqm")),
-            _number(line["auc"]),
-            f"{line['games']:,}",
-        ]
-        for line in figures.to_dict(orient="records")
-    ]
-    return _table(header, lines)
-
-
-def _interval(line: Mapping[Any, Any], name: str) -> str:
-    low, high = line[f"{name}_low"], line[f"{name}_high"]
-    span = f" ({_number(low)} to {_number(high)})" if math.isfinite(low) else ""
-    return _number(line[name]) + span
-
-
 def _table(header: list[str], lines: list[list[str]]) -> str:
     return "\n".join(_row(cells) for cells in (header, ["---"] * len(header), *lines))
 
 
 def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "–"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -25,11 +26,12 @@ from rlsweep.cli.app import (
     print_table,
     run_layout,
 )
+from rlsweep.cli.bests import best_data, best_text, frames_per_env_step
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
-from rlsweep.errors import RunError, TrialsFailedError
+from rlsweep.errors import RunError, TrialsFailedError, UsageError
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
-from rlsweep.store.manifest import FAILED
+from rlsweep.store.manifest import FAILED, RUNNING
 
 
 @app.command()
@@ -65,7 +67,7 @@ def run(
     name, manifest = loaded.sweep.name, launched.manifest
     if launched.spent:
         messages.print(f"{name} ended early, spent {launched.spent}; run it again to go on", soft_wrap=True)
-    report(name, storage=storage)
+    report([name], storage=storage)
     if launched.is_tracked:
         try:
             sync(name, storage)
@@ -83,24 +85,40 @@ def run(
 
 @app.command()
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN|FOLDER", help="A run, or a Ray Tune experiment.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN|FOLDER…", help="A run or a Ray Tune experiment, or several.")
+    ],
     at: Annotated[
         str | None, typer.Option(help="Compare the trials as they stood there: 10M, 40M frames, 1h.")
     ] = None,
+    watch: Annotated[
+        float | None, typer.Option(min=1, help="Write it again every so many seconds, until the run ends.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder of the report.")] = None,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
-    """Compare the configurations of a run: a table, a page, figures, the summary as CSV and JSON."""
+    """Compare the configurations of a run, or of several: a page, a table, figures, CSV and JSON."""
     from analysis.cuts import parse_cut
+    from analysis.findings import find, find_together
     from analysis.report import INDEX, SUMMARY_MD, write_report
 
-    layout = experiment_layout(run, storage)
+    layouts = [experiment_layout(run, storage) for run in runs]
     cut = parse_cut(at) if at else None
-    found = write_report(layout, cut)
-    header, *lines = found.table
-    print_table(header, lines)
+    folder = output or layouts[0].report
+    if len(layouts) > 1:
+        folder = output or layouts[0].report / f"with-{'-'.join(one.root.name for one in layouts[1:])}"
+    while True:
+        found = find(layouts[0], cut) if len(layouts) == 1 else find_together(layouts, cut)
+        is_running = watch is not None and any(one.record.status == RUNNING for one in found.run.trials)
+        write_report(found, folder, refresh_seconds=watch if is_running else None)
+        header, *lines = found.table
+        print_table(header, lines)
+        if not is_running or watch is None:
+            break
+        time.sleep(watch)
     for text in found.verdicts:
         messages.print(text, soft_wrap=True, markup=False)
-    messages.print(f"written: {layout.report / INDEX} (and {SUMMARY_MD} beside it)", soft_wrap=True)
+    messages.print(f"written: {folder / INDEX} (and {SUMMARY_MD} beside it)", soft_wrap=True)
 
 
 @app.command()
@@ -143,35 +161,37 @@ def sync(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
 
 
 @app.command()
-def best(run: Run, as_json: AsJson = False, storage: StorageDir = DEFAULT_STORAGE) -> None:
-    """Name the winning configuration and export its best policy as a bundle."""
-    from rlsweep.run.export import export_best
+def best(
+    run: Run,
+    seed: Annotated[int | None, typer.Option(min=0, help="Choose among this seed's checkpoints.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="The checkpoint nearest to so many env steps: 1M, 40M frames.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Show so many configurations; the first is exported.")] = 1,
+    export: Annotated[Path | None, typer.Option(help="Folder for the bundle, instead of best/.")] = None,
+    as_json: AsJson = False,
+    storage: StorageDir = DEFAULT_STORAGE,
+) -> None:
+    """Name the winning configuration, say how its checkpoint was chosen, export its policy as a bundle."""
+    from rlsweep.run.export import best_of
+    from rlsweep.run.export import export as export_bundle
+    from rlsweep.spec.quantities import parse_env_steps
 
-    found = export_best(run_layout(run, storage))
-    configuration, checkpoint = found.configuration, found.checkpoint
+    layout = run_layout(run, storage)
+    try:
+        at_env_steps = parse_env_steps(at, frames_per_env_step(layout)) if at else None
+    except ValueError as error:
+        raise UsageError(f"--at {at}: {error}") from None
+    found = best_of(layout, top=top, seed=seed, at_env_steps=at_env_steps)
+    bundle = export or layout.best
+    export_bundle(found[0].checkpoint, bundle)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "configuration": configuration.config_id,
-                    "last_mean": configuration.value,
-                    "seeds": [trial.seed for trial in configuration.trials],
-                    "trial": checkpoint.trial_id,
-                    "checkpoint": str(checkpoint.path),
-                    checkpoint.metric: checkpoint.value,
-                    "env_steps": checkpoint.env_steps,
-                    "bundle": str(found.bundle),
-                }
-            )
-        )
+        choices = [best_data(one) for one in found]
+        print(json.dumps({**choices[0], "bundle": str(bundle), "top": choices}))
         return
-    score = f"{checkpoint.metric} {configuration.value:.2f}, mean of {configuration.seeds_text}"
-    print(f"winner: {configuration.config_id} ({score})")
-    print(
-        f"from: {checkpoint.path} ({checkpoint.metric} {checkpoint.value:.2f} after "
-        f"{checkpoint.env_steps:,} env steps)"
-    )
-    print(f"bundle: {found.bundle}")
+    for place, one in enumerate(found, 1):
+        print(best_text(one, "winner" if place == 1 else f"place {place}"))
+    print(f"bundle: {bundle}")
 
 
 @app.command()
@@ -202,7 +222,9 @@ def rollout(
     elif not (folder / DESCRIPTION).is_file():
         from rlsweep.run.export import export_best
 
-        folder = export_best(run_layout(source, storage)).bundle
+        layout = run_layout(source, storage)
+        export_best(layout)
+        folder = layout.best
     bundle = load_bundle(folder)
     played = rollouts.rollout(
         bundle,

@@ -6,11 +6,12 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from analysis.comparison import ConfigurationResult, winner
+from analysis.comparison import ConfigurationResult, compare, winner
 from analysis.history import read_run
-from rlsweep.errors import RunError
-from rlsweep.rl.bundle import load_bundle
+from rlsweep.errors import RunError, UsageError
+from rlsweep.rl.bundle import DESCRIPTION, load_bundle
 from rlsweep.store.checkpoint import read_row, verify
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Objective
@@ -35,37 +36,73 @@ class BestCheckpoint:
     env_steps: int
 
 
+Candidate = tuple[BestCheckpoint, bool]
+"""A whole checkpoint, and whether its value is valid."""
+
+
 @dataclass(frozen=True)
 class Best:
-    """The winner of a run.
+    """A configuration of a run, and the checkpoint that stands for it.
 
     Attributes:
-        configuration: what won, over its seeds.
-        checkpoint: the best one among its trials.
-        bundle: where its policy was exported to.
+        configuration: over its seeds.
+        checkpoint: the chosen one among its trials.
+        reason: why that one, in words.
     """
 
     configuration: ConfigurationResult
     checkpoint: BestCheckpoint
-    bundle: Path
+    reason: str
 
 
-def export_best(layout: RunLayout) -> Best:
-    """Name the winning configuration and export its best checkpoint's policy to `best/`.
+def best_of(
+    layout: RunLayout, *, top: int = 1, seed: int | None = None, at_env_steps: int | None = None
+) -> list[Best]:
+    """The best configurations over their seeds, each with the best of its checkpoints.
+
+    Args:
+        layout: of the run.
+        top: how many, at most; a configuration without a whole checkpoint has no place.
+        seed: choose among the checkpoints of this seed alone; the order of configurations stays that of all.
+        at_env_steps: the checkpoint nearest to so many env steps, instead of the best one.
 
     Raises:
-        RunError: there is no run, no valid result, or no whole checkpoint.
-        BundleError: the policy cannot be loaded.
+        RunError: there is no run, no valid result, no such seed, or no whole checkpoint.
     """
     run = read_run(layout)
-    configuration = winner(run)
-    trial_ids = [trial.trial_id for trial in configuration.trials]
+    winner(run)  # says what is missing where nothing has a value
+    ranked = [one for one in compare(run) if one.valid_seeds]
+    seeds = sorted({trial.seed for one in ranked for trial in one.trials})
+    if seed is not None and seed not in seeds:
+        raise RunError(f"{run.manifest.name} has no seed {seed}; there are: {', '.join(map(str, seeds))}")
     objective = run.objective.on_the_way
     if objective.key == AUC:  # a property of the whole curve, not of a policy
         objective = Objective(SCORE, "maximize")
-    checkpoint = best_checkpoint(layout, trial_ids, objective.key, maximize=objective.maximize)
-    export(checkpoint, layout.best)
-    return Best(configuration, checkpoint, layout.best)
+    found: list[Best] = []
+    for configuration in ranked:
+        ids = [trial.trial_id for trial in configuration.trials if seed is None or trial.seed == seed]
+        candidates = _candidates(layout, ids, objective.key)
+        if candidates:
+            found.append(_chosen(configuration, candidates, objective, at_env_steps))
+        if len(found) == top:
+            return found
+    if not found:
+        raise RunError(
+            f"no whole checkpoint in {layout.root}" + (f" of seed {seed}" if seed is not None else "")
+        )
+    return found
+
+
+def export_best(layout: RunLayout, target: Path | None = None, **choice: Any) -> Best:
+    """Export the policy of the first of `best_of`, to `best/` or to a folder of the user's.
+
+    Raises:
+        RunError: as `best_of`.
+        BundleError: the policy cannot be loaded.
+    """
+    best = best_of(layout, **choice)[0]
+    export(best.checkpoint, target or layout.best)
+    return best
 
 
 def best_checkpoint(
@@ -79,14 +116,31 @@ def best_checkpoint(
     Raises:
         RunError: the trials have no whole checkpoint.
     """
-    candidates = [
-        found
-        for trial_id in trial_ids
-        for path in layout.checkpoints(trial_id)
-        if (found := _candidate(trial_id, path, metric)) is not None
-    ]
+    candidates = _candidates(layout, trial_ids, metric)
     if not candidates:
         raise RunError(f"no whole checkpoint in {', '.join(trial_ids)} of {layout.root}")
+    return _best(candidates, maximize=maximize)
+
+
+def _chosen(
+    configuration: ConfigurationResult,
+    candidates: list[Candidate],
+    objective: Objective,
+    at_env_steps: int | None,
+) -> Best:
+    count = len(candidates)
+    among = f"of {count} whole checkpoint{'s' if count > 1 else ''}"
+    if at_env_steps is not None:
+        nearest = min(candidates, key=lambda found: abs(found[0].env_steps - at_env_steps))[0]
+        return Best(configuration, nearest, f"the nearest to {at_env_steps:,} env steps {among}")
+    chosen = _best(candidates, maximize=objective.maximize)
+    if any(is_valid for _, is_valid in candidates):
+        word = "highest" if objective.maximize else "lowest"
+        return Best(configuration, chosen, f"the {word} {objective.key} {among}")
+    return Best(configuration, chosen, f"the last {among}: none has a valid {objective.key}")
+
+
+def _best(candidates: list[Candidate], *, maximize: bool) -> BestCheckpoint:
     sign = 1.0 if maximize else -1.0
     return max(
         candidates,
@@ -94,12 +148,27 @@ def best_checkpoint(
     )[0]
 
 
+def _candidates(layout: RunLayout, trial_ids: list[str], metric: str) -> list[Candidate]:
+    return [
+        found
+        for trial_id in trial_ids
+        for path in layout.checkpoints(trial_id)
+        if (found := _candidate(trial_id, path, metric)) is not None
+    ]
+
+
 def export(checkpoint: BestCheckpoint, target: Path) -> None:
     """Copy the policy of a checkpoint to `target` as a bundle, checked by loading it.
 
+    An earlier bundle there gives way.
+
     Raises:
+        UsageError: `target` is there and is something else.
         BundleError: the policy in it cannot be loaded.
     """
+    is_free = not target.exists() or (target / DESCRIPTION).is_file()
+    if not is_free and not (target.is_dir() and not any(target.iterdir())):
+        raise UsageError(f"{target} is there and no policy bundle: name another folder")
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(checkpoint.path / RunLayout.POLICY, partial)
@@ -108,7 +177,7 @@ def export(checkpoint: BestCheckpoint, target: Path) -> None:
     partial.replace(target)
 
 
-def _candidate(trial_id: str, path: Path, metric: str) -> tuple[BestCheckpoint, bool] | None:
+def _candidate(trial_id: str, path: Path, metric: str) -> Candidate | None:
     """A checkpoint and whether its value is valid; None where it is not whole: an older one may be."""
     try:
         verify(path)

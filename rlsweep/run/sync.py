@@ -92,7 +92,7 @@ def _publish_winner(
     origin = f"{best.checkpoint.trial_id} after {best.checkpoint.env_steps} env steps"
     shown = client.get_run(run_id).data.tags
     if shown.get(MODEL_TAG) != origin:
-        log_model(best.bundle, run_id, client)
+        log_model(layout.best, run_id, client)
         client.set_tag(run_id, MODEL_TAG, origin)
     if register_as and shown.get(VERSION_TAG) != f"{register_as}: {origin}":
         register(register_as, run_id, _model_tags(found, best), client)

@@ -11,6 +11,7 @@ import pytest
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
+from analysis.findings import find
 from analysis.report import INDEX, write_report
 from rlsweep.store.layout import Storage
 from rlsweep.store.manifest import Manifest, Objective, TrialRecord
@@ -39,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     objectives = [Objective("score", "maximize"), Objective("seconds", "minimize")]
     spec = {"description": HOSTILE}
     Manifest("sweep", spec, "", "", "", objectives, "2026-11-20", "", {}, records).write(layout)
-    write_report(layout)
+    write_report(find(layout), layout.report)
     return layout.report / INDEX
 
 

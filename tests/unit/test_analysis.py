@@ -11,6 +11,7 @@ import pytest
 
 from analysis.comparison import compare, winner
 from analysis.figures import draw_learning_curves, learning_curves
+from analysis.findings import find
 from analysis.history import read_run
 from analysis.own_rows import read_rows
 from analysis.reading import Skipped, last_row_of
@@ -132,7 +133,7 @@ def test_one_lucky_seed_ranks_behind_two(tmp_path: Path) -> None:
     first, second = compare(read_run(layout))
     assert (first.config_id, first.seeds_text) == ("steady", "2 seeds")
     assert (second.value, second.seeds_text) == (50.0, "1 of 2 seeds")
-    assert "Some seeds have no valid value" in (text := "\n".join(write_report(layout).cautions))
+    assert "Some seeds have no valid value" in (text := "\n".join(find(layout).cautions))
     assert "lucky (1 of 2 seeds)" in text
 
 
@@ -221,7 +222,7 @@ def test_a_curve_knows_the_phase_that_each_seed_was_in(tmp_path: Path) -> None:
 
 def test_the_report_is_a_page_and_a_picture(tmp_path: Path) -> None:
     layout = make_run(tmp_path, {("a|b", 0): [row(1, 1.0), row(2, 2.0)], ("c", 0): []})
-    write_report(layout)
+    write_report(find(layout), layout.report)
     page = (layout.report / SUMMARY_MD).read_text("utf-8")
     assert "| a\\|b | 0 | 2.00 ± – | 2.00 | 2 | finished |" in page
     assert "One seed says little" in page

@@ -10,9 +10,9 @@ import pytest
 
 from analysis.comparison import compare
 from analysis.cuts import cut_off, parse_cut
+from analysis.findings import find
 from analysis.history import RunHistory, read_run
 from analysis.reading import Skipped
-from analysis.report import write_report
 from rlsweep.errors import RunError, UsageError
 from rlsweep.store.layout import RunLayout
 
@@ -118,7 +118,7 @@ def test_bad_lines_cost_themselves_and_are_counted(tmp_path: Path) -> None:
     (trial,) = read(tmp_path).trials
     assert trial.rows["score"].tolist() == [1.0, 2.0, 3.0]
     assert trial.skipped == Skipped(broken=1, foreign=2, superseded=2)
-    text = "\n".join(write_report(RunLayout(tmp_path)).cautions)
+    text = "\n".join(find(RunLayout(tmp_path)).cautions)
     assert "left out: 1 cut off or unreadable, 2 no result rows, 2 made again later, or twice" in text
 
 

@@ -1,0 +1,44 @@
+"""How `rlsweep best` writes what it found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlsweep.store.layout import RunLayout
+
+if TYPE_CHECKING:
+    from rlsweep.run.export import Best
+
+
+def best_text(found: Best, place: str) -> str:
+    """Two lines: the configuration over its seeds, and its checkpoint with the reason."""
+    configuration, checkpoint = found.configuration, found.checkpoint
+    score = f"{checkpoint.metric} {configuration.value:.2f}, mean of {configuration.seeds_text}"
+    return (
+        f"{place}: {configuration.config_id} ({score})\n"
+        f"from: {checkpoint.path} ({checkpoint.metric} {checkpoint.value:.2f} after "
+        f"{checkpoint.env_steps:,} env steps; {found.reason})"
+    )
+
+
+def best_data(found: Best) -> dict[str, Any]:
+    """The same for programs."""
+    configuration, checkpoint = found.configuration, found.checkpoint
+    return {
+        "configuration": configuration.config_id,
+        "last_mean": configuration.value,
+        "seeds": [trial.seed for trial in configuration.trials],
+        "trial": checkpoint.trial_id,
+        "checkpoint": str(checkpoint.path),
+        checkpoint.metric: checkpoint.value,
+        "env_steps": checkpoint.env_steps,
+        "reason": found.reason,
+    }
+
+
+def frames_per_env_step(layout: RunLayout) -> int:
+    """Of a run's environment, by which `--at 40M frames` is divided."""
+    from rlsweep.spec import Sweep
+    from rlsweep.store.manifest import Manifest
+
+    return Sweep.parse(Manifest.read(layout).spec).env.frames_per_env_step
