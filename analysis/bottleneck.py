@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,9 +47,9 @@ class Shares:
         return max(parts, key=lambda part: parts[part])
 
 
-def has_diagnostics(rows: pd.DataFrame) -> bool:
-    """Whether the callback LearnerDiagnostics has left anything in a trial's rows."""
-    return any(str(column).startswith(DIAGNOSTICS_PREFIX) for column in rows.columns)
+def has_diagnostics(keys: Iterable[str]) -> bool:
+    """Whether the callback LearnerDiagnostics has left anything among the keys of a trial's rows."""
+    return any(key.startswith(DIAGNOSTICS_PREFIX) for key in keys)
 
 
 def shares(rows: pd.DataFrame) -> Shares:

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.comparison import ConfigurationResult, compare
 from analysis.cuts import Cut, cut_off
 from analysis.figures import LearningCurve, learning_curves
-from analysis.history import RunHistory, read_run
+from analysis.history import RunHistory, read_summary
 from analysis.merge import merged
 from analysis.reading import Skipped
 from analysis.summary import summary
@@ -91,7 +91,7 @@ def find(layout: RunLayout, cut: Cut | None = None) -> Findings:
     Raises:
         RunError: the run cannot be read.
     """
-    run = read_run(layout)
+    run = read_summary(layout)
     return judge(cut_off(run, cut) if cut else run, cut)
 
 
@@ -102,7 +102,7 @@ def find_together(layouts: Sequence[RunLayout], cut: Cut | None = None) -> Findi
         RunError: a run cannot be read.
         UsageError: they cannot be compared.
     """
-    run = merged([read_run(layout) for layout in layouts])
+    run = merged([read_summary(layout) for layout in layouts])
     return judge(cut_off(run, cut) if cut else run, cut)
 
 

@@ -1,13 +1,11 @@
-"""Our own result.json as tables: parsed column by column, remembered by how far each file was read."""
+"""Our own result.json as tables: all of it, or a few keys of many files and from then on what is new."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +17,19 @@ from pyarrow import feather
 from pydantic_core import from_json
 
 from analysis.reading import Skipped, last_branch
+from analysis.scan import scan
 from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
 
-PARALLEL_BYTES = 64 * 2**20
-"""Unread histories of fewer bytes together are read here: a process takes a second to start."""
+SCANNED_BYTES = 16 * 2**20
+"""Where more than that is new, DuckDB scans the files; a few rows are parsed sooner than it has started."""
 
 CHECKED_BYTES = 4096
 """Before the remembered offset: where they have changed, the file is another one."""
 
 _META = b"rlsweep"
+
+Rows = tuple[pd.DataFrame, Skipped]
+"""In the order of env steps, and what of the file's lines was left out."""
 
 
 @dataclass(frozen=True)
@@ -35,62 +37,88 @@ class _Mark:
     """How far a file was read.
 
     Attributes:
+        keys: what was kept of each row.
         offset: in bytes, behind a whole line.
         checksum: of the CHECKED_BYTES before it.
         broken, foreign: lines up to there that gave no row.
     """
 
+    keys: Sequence[str] = ()
     offset: int = 0
     checksum: int = 0
     broken: int = 0
     foreign: int = 0
 
 
-def read_rows(path: Path, memory: Path | None = None) -> tuple[pd.DataFrame, Skipped]:
-    """The rows of one result.json in the order of env steps, and what of its lines was left out.
+def read_rows(path: Path) -> Rows:
+    """All rows of one result.json, with every key.
 
     A half-written last line (the machine died) is skipped, not fatal. Rows that a retry made again from a
     checkpoint replace those that stood after it. A missing file is an empty table.
+    """
+    return _finished(*_with_news(path, pd.DataFrame(), _Mark(), None))
+
+
+def read_keys(paths: Sequence[Path], memories: Sequence[Path], keys: Sequence[str]) -> list[Rows]:
+    """A few keys of the rows of many files, as `read_rows` would find them.
 
     Args:
-        path: of the file.
-        memory: where the table is kept, and found by the next reading, which reads only what is new. It may
-            be deleted at any time.
+        paths: of result.json files.
+        memories: where the table of each is kept, and found by the next reading, which reads only what is
+            new. They may be deleted at any time.
+        keys: of the rows; ENV_STEPS is always there, one that no row has is not.
     """
-    if not path.is_file():
-        return pd.DataFrame(), Skipped()
-    table, mark = _remembered(path, memory) if memory else (pd.DataFrame(), _Mark())
+    wanted = list(dict.fromkeys([ENV_STEPS, *keys]))
+    known = [_remembered(path, memory, wanted) for path, memory in zip(paths, memories, strict=True)]
+    unread = [
+        path for path, (_, mark) in zip(paths, known, strict=True) if not mark.offset and path.is_file()
+    ]
+    scanned = scan(unread, wanted) if sum(path.stat().st_size for path in unread) > SCANNED_BYTES else {}
+    found = []
+    for path, memory, (table, mark) in zip(paths, memories, known, strict=True):
+        before = mark
+        if path in scanned:
+            table, size = scanned[path]
+            mark = _Mark(wanted, size, _checksum(path, size))
+        table, mark, tail, rest = _with_news(path, table, mark, wanted)
+        if mark != before:
+            _remember(table, mark, memory)
+        found.append(_finished(table, mark, tail, rest))
+    return found
+
+
+def _with_news(
+    path: Path, table: pd.DataFrame, mark: _Mark, keys: Sequence[str] | None
+) -> tuple[pd.DataFrame, _Mark, pd.DataFrame, Skipped]:
+    """A table and its mark up to the last whole line, and what comes of a line without an end."""
+    nothing = pd.DataFrame(), Skipped()
+    if not path.is_file() or path.stat().st_size == mark.offset:
+        return table, mark, *nothing
     with path.open("rb") as stream:
         stream.seek(mark.offset)
         new = stream.read()
     whole, _, rest = new.rpartition(b"\n")
     if whole:
         more, broken, foreign = _parse(whole)
-        table = _joined(table, more)
+        table = _joined(table, _chosen(more, keys))
         offset = mark.offset + len(whole) + 1
-        checksum = _checksum(path, offset)
-        mark = _Mark(offset, checksum, mark.broken + broken, mark.foreign + foreign)
-        if memory:
-            _remember(table, mark, memory)
-    tail, broken, foreign = _parse(rest) if rest.strip() else (pd.DataFrame(), 0, 0)
+        mark = _Mark(
+            keys or (), offset, _checksum(path, offset), mark.broken + broken, mark.foreign + foreign
+        )
+    if not rest.strip():
+        return table, mark, *nothing
+    tail, broken, foreign = _parse(rest)
+    return table, mark, _chosen(tail, keys), Skipped(broken, foreign)
+
+
+def _finished(table: pd.DataFrame, mark: _Mark, tail: pd.DataFrame, rest: Skipped) -> Rows:
     table = _joined(table, tail)
     kept = last_branch(table)
-    skipped = Skipped(mark.broken + broken, mark.foreign + foreign, len(table) - len(kept))
-    return kept, skipped
+    return kept, rest + Skipped(mark.broken, mark.foreign, len(table) - len(kept))
 
 
-def read_all(paths: Sequence[Path], memories: Sequence[Path | None]) -> list[tuple[pd.DataFrame, Skipped]]:
-    """`read_rows` of many files, side by side on the machine's cores where that is worth it."""
-    unread = sum(path.stat().st_size for path in paths if path.is_file()) - sum(
-        memory.stat().st_size for memory in memories if memory is not None and memory.is_file()
-    )
-    workers = min(os.cpu_count() or 1, len(paths))
-    if unread < PARALLEL_BYTES or workers < 2:
-        return [read_rows(path, memory) for path, memory in zip(paths, memories, strict=True)]
-    # Not forked: the process may have threads, of Ray or of a server.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        return list(pool.map(read_rows, paths, memories, chunksize=max(1, len(paths) // (8 * workers))))
+def _chosen(table: pd.DataFrame, keys: Sequence[str] | None) -> pd.DataFrame:
+    return table if keys is None else table[[key for key in keys if key in table]]
 
 
 def _parse(lines: bytes) -> tuple[pd.DataFrame, int, int]:
@@ -148,26 +176,29 @@ def _checksum(path: Path, offset: int) -> int:
         return zlib.crc32(stream.read(min(offset, CHECKED_BYTES)))
 
 
-def _remembered(path: Path, memory: Path) -> tuple[pd.DataFrame, _Mark]:
+def _remembered(path: Path, memory: Path, keys: Sequence[str]) -> tuple[pd.DataFrame, _Mark]:
     """The table that was kept of this file, or nothing."""
+    nothing = pd.DataFrame(), _Mark()
     try:
         table = feather.read_table(memory)
         mark = _Mark(**json.loads(table.schema.metadata[_META]))
+        size = path.stat().st_size
     except (OSError, pa.ArrowInvalid, LookupError, TypeError, ValueError):
-        return pd.DataFrame(), _Mark()
-    if path.stat().st_size < mark.offset or _checksum(path, mark.offset) != mark.checksum:
-        return pd.DataFrame(), _Mark()
-    return table.to_pandas(), mark
+        return nothing
+    if mark.keys != list(keys) or size < mark.offset or _checksum(path, mark.offset) != mark.checksum:
+        return nothing
+    return pd.DataFrame({name: table[name].to_numpy() for name in table.column_names}), mark
 
 
 def _remember(table: pd.DataFrame, mark: _Mark, memory: Path) -> None:
     """Keep a table; where that cannot be, the next reading takes longer."""
-    found = pa.Table.from_pandas(table, preserve_index=False)
-    metadata = {**(found.schema.metadata or {}), _META: json.dumps(asdict(mark)).encode()}
+    metadata = {_META: json.dumps(asdict(mark)).encode()}
     partial = memory.with_name(f"{memory.name}.{os.getpid()}")
     try:
+        columns = pa.table({name: table[name].to_numpy() for name in table})
         memory.parent.mkdir(parents=True, exist_ok=True)
-        feather.write_feather(found.replace_schema_metadata(metadata), partial, compression="uncompressed")
+        found = columns.replace_schema_metadata(metadata)
+        feather.write_feather(found, partial, compression="uncompressed")
         partial.replace(memory)
-    except OSError:
+    except (OSError, pa.ArrowInvalid):  # nowhere to write, or a column of this and that
         partial.unlink(missing_ok=True)

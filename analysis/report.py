@@ -9,17 +9,21 @@ from analysis.findings import Findings
 from analysis.page import write_page
 from analysis.summary import write_summary
 from analysis.throughput import write_throughput
+from rlsweep.store.layout import RunLayout
 
 SUMMARY_MD = "summary.md"
 INDEX = "index.html"
 FIGURE = "learning_curves.png"
 
 
-def write_report(found: Findings, folder: Path, *, refresh_seconds: float | None = None) -> None:
+def write_report(
+    found: Findings, layout: RunLayout | None, folder: Path, *, refresh_seconds: float | None = None
+) -> None:
     """Write a report anew: index.html, summary.md, summary.csv, summary.json, the figures.
 
     Args:
         found: what it says.
+        layout: of the run; None for several together.
         folder: where to.
         refresh_seconds: the page loads itself again so often, while a run goes on.
     """
@@ -33,7 +37,7 @@ def write_report(found: Findings, folder: Path, *, refresh_seconds: float | None
         folder / FIGURE,
         [phase["name"] for phase in curriculum.get("phases", [])],
     )
-    throughput = write_throughput(run, folder)
+    throughput = write_throughput(run, layout, folder)
     write_summary(run, found.summary, found.verdicts, folder)
     (folder / SUMMARY_MD).write_text(_markdown(found, throughput), "utf-8")
     write_page(found, folder / INDEX, throughput, refresh_seconds=refresh_seconds)

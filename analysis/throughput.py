@@ -15,6 +15,9 @@ from matplotlib.ticker import EngFormatter
 
 from analysis.bottleneck import Shares, has_diagnostics, shares, verdict
 from analysis.history import RunHistory
+from analysis.own_rows import read_rows
+from analysis.reading import last_row_of
+from rlsweep.store.layout import RunLayout
 from rlsweep.store.rows import DIAGNOSTICS_PREFIX, ENV_STEPS, LEARNER_PREFIX, SCORE
 
 PAGE = "throughput.md"
@@ -26,20 +29,22 @@ BESIDE = (SCORE, *(LEARNER_PREFIX + key for key in ("policy_loss", "vf_loss", "e
 """Row keys that are drawn before the diagnostics."""
 
 
-def write_throughput(run: RunHistory, folder: Path) -> Path | None:
+def write_throughput(run: RunHistory, layout: RunLayout | None, folder: Path) -> Path | None:
     """Write the page and its figure.
 
     Args:
         run: some of whose trials have diagnostics.
+        layout: where their rows lie; None for several runs together, which have no such page.
         folder: of the report.
 
     Returns:
         The path of the page; None where no trial has diagnostics.
     """
-    trials = {trial.record.id: trial.rows for trial in run.trials if has_diagnostics(trial.rows)}
+    paths = {} if layout is None else {one.record.id: layout.result_json(one.record.id) for one in run.trials}
+    trials = {trial_id: path for trial_id, path in paths.items() if has_diagnostics(last_row_of(path))}
     if not trials:
         return None
-    shown = dict(list(trials.items())[:MAX_TRIALS])
+    shown = {trial_id: read_rows(path)[0] for trial_id, path in list(trials.items())[:MAX_TRIALS]}
     _draw(shown, run.manifest.name, folder / FIGURE)
     found = {trial_id: shares(rows) for trial_id, rows in shown.items()}
     lines = [f"- `{trial_id}`: {verdict(one)}" for trial_id, one in found.items()]

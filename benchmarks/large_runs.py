@@ -107,7 +107,7 @@ def _write(layout: RunLayout, trials: int, rows: int) -> int:
             for step, line in enumerate(numbers.tolist(), 1):
                 row = dict(zip(keys, line, strict=True))
                 row |= {"score_valid": step > rows // 100, "env_steps": 2048 * step, "frames": 8192 * step}
-                row |= {"training_iteration": step, "timestamp": 1_700_000_000 + step}
+                row |= {"training_iteration": step, "timestamp": 1_700_000_000 + step, "games": 5 * step}
                 num_bytes += stream.write(json.dumps(row) + "\n")
     objective = Objective("score", "maximize", most_env_steps=2048 * rows)
     Manifest(NAME, {}, "", "", "", [objective], "", "", {}, records).write(layout)

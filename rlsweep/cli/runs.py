@@ -110,7 +110,12 @@ def report(
     while True:
         found = find(layouts[0], cut) if len(layouts) == 1 else find_together(layouts, cut)
         is_running = watch is not None and any(one.record.status == RUNNING for one in found.run.trials)
-        write_report(found, folder, refresh_seconds=watch if is_running else None)
+        write_report(
+            found,
+            layouts[0] if len(layouts) == 1 else None,
+            folder,
+            refresh_seconds=watch if is_running else None,
+        )
         header, *lines = found.table
         print_table(header, lines)
         if not is_running or watch is None:

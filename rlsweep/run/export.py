@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.comparison import ConfigurationResult, compare, winner
-from analysis.history import read_run
+from analysis.history import read_summary
 from rlsweep.errors import RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, load_bundle
 from rlsweep.store.checkpoint import read_row, verify
@@ -69,7 +69,7 @@ def best_of(
     Raises:
         RunError: there is no run, no valid result, no such seed, or no whole checkpoint.
     """
-    run = read_run(layout)
+    run = read_summary(layout)
     winner(run)  # says what is missing where nothing has a value
     ranked = [one for one in compare(run) if one.valid_seeds]
     seeds = sorted({trial.seed for one in ranked for trial in one.trials})

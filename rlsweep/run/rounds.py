@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from analysis.comparison import compare, last_row
-from analysis.history import read_run
+from analysis.history import read_summary
 from analysis.own_rows import read_rows
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.diagnose import Diagnose
@@ -92,7 +92,7 @@ class Rounds:
         Raises:
             SweepInterruptedError: the user stopped it.
         """
-        run = read_run(self._layout)
+        run = read_summary(self._layout)
         best = [found.trials[0].trial_id for found in compare(run, SEARCH) if found.valid_seeds][
             : confirm.top
         ]

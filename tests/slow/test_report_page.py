@@ -40,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     objectives = [Objective("score", "maximize"), Objective("seconds", "minimize")]
     spec = {"description": HOSTILE}
     Manifest("sweep", spec, "", "", "", objectives, "2026-11-20", "", {}, records).write(layout)
-    write_report(find(layout), layout.report)
+    write_report(find(layout), layout, layout.report)
     return layout.report / INDEX
 
 

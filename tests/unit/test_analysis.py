@@ -222,7 +222,7 @@ def test_a_curve_knows_the_phase_that_each_seed_was_in(tmp_path: Path) -> None:
 
 def test_the_report_is_a_page_and_a_picture(tmp_path: Path) -> None:
     layout = make_run(tmp_path, {("a|b", 0): [row(1, 1.0), row(2, 2.0)], ("c", 0): []})
-    write_report(find(layout), layout.report)
+    write_report(find(layout), layout, layout.report)
     page = (layout.report / SUMMARY_MD).read_text("utf-8")
     assert "| a\\|b | 0 | 2.00 ± – | 2.00 | 2 | finished |" in page
     assert "One seed says little" in page

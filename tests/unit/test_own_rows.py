@@ -11,8 +11,15 @@ import pandas as pd
 import pytest
 
 from analysis import own_rows
-from analysis.own_rows import read_all, read_rows
+from analysis.own_rows import read_keys, read_rows
 from analysis.reading import Skipped
+
+KEYS = ("score", "score_valid", "training_iteration", "nowhere")
+
+
+def read(path: Path, memory: Path) -> tuple[pd.DataFrame, Skipped]:
+    [found] = read_keys([path], [memory], KEYS)
+    return found
 
 
 def row(env_steps: int, score: float = 1.0) -> dict[str, Any]:
@@ -39,45 +46,45 @@ def test_only_what_is_new_is_read_again(history: Path, memory: Path, monkeypatch
     parsed: list[bytes] = []
     parse = own_rows._parse
     monkeypatch.setattr(own_rows, "_parse", lambda data: (parsed.append(data), parse(data))[1])
-    first = read_rows(history, memory)
+    first = read(history, memory)
     assert first[1] == Skipped(broken=1)
-    again = read_rows(history, memory)
+    again = read(history, memory)
     pd.testing.assert_frame_equal(first[0], again[0])
     assert again[1] == first[1]
     with history.open("a") as stream:
         stream.write(lines(row(4), [1]))
-    rows, skipped = read_rows(history, memory)
+    rows, skipped = read(history, memory)
     assert rows["env_steps"].tolist() == [1, 2, 3, 4]
     assert skipped == Skipped(broken=1, foreign=1)
     assert [len(data.splitlines()) for data in parsed] == [4, 2], "the second reading parsed nothing"
-    pd.testing.assert_frame_equal(rows, read_rows(history)[0])
+    pd.testing.assert_frame_equal(rows, read_rows(history)[0][list(rows)])
 
 
 def test_half_a_line_is_told_and_read_once_it_is_whole(history: Path, memory: Path) -> None:
     text = json.dumps(row(4)) + "\n"
     with history.open("a") as stream:
         stream.write(text[:15])
-    rows, skipped = read_rows(history, memory)
+    rows, skipped = read(history, memory)
     assert (len(rows), skipped.broken) == (3, 2)
     with history.open("a") as stream:
         stream.write(text[15:])
-    rows, skipped = read_rows(history, memory)
+    rows, skipped = read(history, memory)
     assert (len(rows), skipped.broken) == (4, 1)
 
 
 def test_a_retry_takes_remembered_rows_back(history: Path, memory: Path) -> None:
-    read_rows(history, memory)
+    read(history, memory)
     with history.open("a") as stream:
         stream.write(lines(row(2, 7.0), row(3, 8.0)))
-    rows, skipped = read_rows(history, memory)
+    rows, skipped = read(history, memory)
     assert rows["score"].tolist() == [1.0, 7.0, 8.0]
     assert skipped.superseded == 2
-    assert read_rows(history, memory)[0]["score"].tolist() == [1.0, 7.0, 8.0]
+    assert read(history, memory)[0]["score"].tolist() == [1.0, 7.0, 8.0]
 
 
 @pytest.mark.parametrize("kind", ["shorter", "other", "deleted", "damaged"])
 def test_another_file_or_a_damaged_memory_is_read_anew(history: Path, memory: Path, kind: str) -> None:
-    read_rows(history, memory)
+    read(history, memory)
     if kind == "shorter":
         history.write_text(lines(row(5)))
     elif kind == "other":
@@ -86,7 +93,8 @@ def test_another_file_or_a_damaged_memory_is_read_anew(history: Path, memory: Pa
         memory.unlink()
     else:
         memory.write_bytes(b"ARROW1 nonsense")
-    pd.testing.assert_frame_equal(read_rows(history, memory)[0], read_rows(history)[0])
+    found, _ = read(history, memory)
+    pd.testing.assert_frame_equal(found, read_rows(history)[0][list(found)])
 
 
 def test_rows_with_other_keys_or_text_in_them(tmp_path: Path) -> None:
@@ -100,15 +108,44 @@ def test_rows_with_other_keys_or_text_in_them(tmp_path: Path) -> None:
 
 
 def test_nowhere_to_remember(history: Path) -> None:
-    rows, _ = read_rows(history, Path("/proc/nowhere/a.feather"))
+    rows, _ = read(history, Path("/proc/nowhere/a.feather"))
     assert len(rows) == 3
 
 
-def test_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_rows, "PARALLEL_BYTES", 0)
-    paths = [tmp_path / f"{number}.json" for number in range(5)]
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "junk\n",
+        "[1]\n",
+        json.dumps({**row(9), "score": "much"}) + "\n",
+        json.dumps({"env_steps": 9}) + "\n",
+        json.dumps({**row(9), "score": None}) + "\n",
+        json.dumps(row(2, 5.0)) + "\n",
+        json.dumps(row(9))[:20],
+    ],
+)
+def test_a_scan_finds_what_looking_at_each_line_finds(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.json" for number in range(3)]
     for number, path in enumerate(paths):
-        path.write_text(lines(row(1, float(number))))
-    found = read_all([*paths, tmp_path / "missing"], [None] * 6)
-    assert [rows["score"].tolist() for rows, _ in found[:5]] == [[0.0], [1.0], [2.0], [3.0], [4.0]]
-    assert found[5][0].empty
+        rows = (row(step, step / 7 if step > 1 else math.nan) for step in range(1, 6 + number))
+        path.write_text(lines(*rows))
+    with paths[1].open("a") as stream:
+        stream.write(damage)
+    (tmp_path / "empty.json").write_text("")
+    paths += [tmp_path / "empty.json", tmp_path / "missing.json"]
+
+    def found(limit: int) -> list[tuple[pd.DataFrame, Skipped]]:
+        monkeypatch.setattr(own_rows, "SCANNED_BYTES", limit)
+        return read_keys(paths, [tmp_path / f"{limit}" / path.name for path in paths], KEYS)
+
+    scanned, looked = found(0), found(10**9)
+    for (table, skipped), (expected, expected_skipped) in zip(scanned, looked, strict=True):
+        pd.testing.assert_frame_equal(table, expected)
+        assert skipped == expected_skipped
+    again = found(0)
+    for (table, skipped), (expected, expected_skipped) in zip(again, scanned, strict=True):
+        pd.testing.assert_frame_equal(table, expected)
+        assert skipped == expected_skipped
