@@ -110,7 +110,10 @@ def _groups(found: Findings) -> list[Group]:
         text = "Mean over seeds with its 95 % interval; thin lines are single seeds."
         if len(found.curves) > MAX_CURVES:
             text += f" The best {MAX_CURVES} of {len(found.curves)} configurations."
-        groups.append(Group("Learning curves", text, [plots.learning_curves_plot(found.curves, metric)]))
+        curriculum = run.manifest.spec.get("curriculum") or {}
+        names = [phase["name"] for phase in curriculum.get("phases", [])]
+        figure = plots.learning_curves_plot(found.curves, metric, names)
+        groups.append(Group("Learning curves", text, [figure]))
     paths = [path for path in _swept(found) if path in table][:MAX_PARAMETERS]
     if paths:
         figures = [plots.parameter_plot(table, run, path, metric) for path in paths]

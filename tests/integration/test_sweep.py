@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,13 @@ def test_report_best_and_rollout_follow(storage: Path, layout: RunLayout) -> Non
     assert done.returncode == 0
     assert "lr=0.001,num_epochs=6" in done.stdout
     assert (layout.report / "learning_curves.png").stat().st_size > 10_000
+    assert "<title>cartpole_ppo · rlsweep</title>" in (layout.report / "index.html").read_text("utf-8")
+    elsewhere = storage.parent / "early"
+    early = rlsweep(storage, "report", "cartpole_ppo", "--at", "3k", "--output", str(elsewhere))
+    assert "│ 2,0" in early.stdout, "the rows at 2,0.. env steps"
+    assert "Every trial after 3,000 env steps" in (elsewhere / "summary.md").read_text("utf-8")
+    wrong = rlsweep(storage, "report", "cartpole_ppo", "--at", "soon")
+    assert (wrong.returncode, wrong.stderr.count("allowed: 10M, 40M frames, 90min, 1h")) == (2, 1)
     best = json.loads(rlsweep(storage, "best", "cartpole_ppo", "--json").stdout)
     finals = {
         record.config_id: rows_of(layout, record.id)[-1]["score"] for record in Manifest.read(layout).trials
@@ -195,6 +203,32 @@ def test_report_best_and_rollout_follow(storage: Path, layout: RunLayout) -> Non
     again = rlsweep(storage, "rollout", "cartpole_ppo", "--games", "3", "--seed", "4")
     assert again.stdout.count("score ") == 3
     assert "over 3 games" in again.stdout
+
+
+def test_two_runs_side_by_side_and_how_they_stand(layout: RunLayout, tmp_path: Path) -> None:
+    shutil.copytree(layout.root, tmp_path / "other")
+    shutil.copytree(layout.root, tmp_path / "cartpole_ppo")
+    other = Manifest.read(Storage(tmp_path).run("other"))
+    other.name = "other"
+    other.write(Storage(tmp_path).run("other"))
+    done = rlsweep(tmp_path, "report", "cartpole_ppo", "other")
+    assert done.returncode == 0, done.stderr
+    assert "other: lr=0.001,num_epochs=10" in done.stdout
+    assert (tmp_path / "cartpole_ppo" / "report" / "with-other" / "index.html").is_file()
+    standing = rlsweep(tmp_path, "status")
+    assert "2 finished" in standing.stdout
+    one = json.loads(rlsweep(tmp_path, "status", "other", "--json").stdout)
+    assert [trial["words"] for trial in one[0]["trials"]] == ["finished", "finished"]
+    best = json.loads(
+        rlsweep(
+            tmp_path, "best", "other", "--top", "2", "--at", "1k", "--json", "--export", str(tmp_path / "p")
+        ).stdout
+    )
+    assert len(best["top"]) == 2
+    assert best["reason"].startswith("the nearest to 1,000 env steps of ")
+    assert load_bundle(tmp_path / "p").algorithm == "ppo"
+    missing = rlsweep(tmp_path, "best", "othre")
+    assert (missing.returncode, "did you mean 'other'?" in missing.stderr) == (2, True)
 
 
 def test_running_again_skips_what_has_ended_and_a_new_seed_adds_trials(
