@@ -1,13 +1,16 @@
-"""How `rlsweep best` writes what it found."""
+"""How `rlsweep best` and `rlsweep rollout` write what they found."""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlsweep.store.layout import RunLayout
 
 if TYPE_CHECKING:
     from rlsweep.run.export import Best
+    from rlsweep.run.rollout import Summary
 
 
 def best_text(found: Best, place: str) -> str:
@@ -33,6 +36,24 @@ def best_data(found: Best) -> dict[str, Any]:
         checkpoint.metric: checkpoint.value,
         "env_steps": checkpoint.env_steps,
         "reason": found.reason,
+    }
+
+
+def rollout_data(folder: Path, scores: list[float], summary: Summary, video: Path | None) -> dict[str, Any]:
+    """A rollout for programs; null where there is no number."""
+    numbers = {
+        "mean": summary.mean.value,
+        "mean_low": summary.mean.low,
+        "mean_high": summary.mean.high,
+        "std": summary.std,
+        "median": summary.median,
+        "human_normalized": summary.human_normalized,
+    }
+    return {
+        "bundle": str(folder),
+        "scores": scores,
+        **{key: value if math.isfinite(value) else None for key, value in numbers.items()},
+        "video": str(video) if video else None,
     }
 
 

@@ -26,7 +26,7 @@ from rlsweep.cli.app import (
     print_table,
     run_layout,
 )
-from rlsweep.cli.bests import best_data, best_text, frames_per_env_step
+from rlsweep.cli.bests import best_data, best_text, frames_per_env_step, rollout_data
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RunError, TrialsFailedError, UsageError
@@ -209,7 +209,11 @@ def rollout(
     greedy: Annotated[
         bool, typer.Option("--greedy/--sample", help="The likeliest action, or a sampled one.")
     ] = False,
-    video: Annotated[Path | None, typer.Option(help="Write an MP4 of the games.")] = None,
+    epsilon: Annotated[float, typer.Option(min=0, max=1, help="Share of actions drawn uniformly.")] = 0.0,
+    sticky: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Sticky actions, instead of those of training.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Write an MP4 or GIF of the games.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same games.")] = 0,
     as_json: AsJson = False,
     storage: StorageDir = DEFAULT_STORAGE,
@@ -235,6 +239,8 @@ def rollout(
         bundle,
         games,
         greedy=greedy,
+        epsilon=epsilon,
+        sticky_actions=sticky,
         seed=seed,
         video=video,
         on_game=None
@@ -242,10 +248,11 @@ def rollout(
         else lambda game: print(f"score {game.score:g} ({game.env_steps:,} env steps)", flush=True),
     )
     scores = [game.score for game in played]
+    summary = rollouts.summarize(scores, bundle.env.id)
     if as_json:
-        print(json.dumps({"bundle": str(folder), "scores": scores, "video": str(video) if video else None}))
+        print(json.dumps(rollout_data(folder, scores, summary, video)))
         return
-    print(rollouts.summary(scores))
+    print(summary)
     if video is not None:
         print(f"video: {video}")
 

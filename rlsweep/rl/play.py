@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import VectorEnv
 
-from rlsweep.errors import RunError
+from rlsweep.errors import RunError, UsageError
 from rlsweep.rl.environments import game_recorder
 from rlsweep.rl.games import Game
 from rlsweep.rl.policies import Policy
@@ -27,6 +28,7 @@ def play_games(
     *,
     greedy: bool,
     seed: int,
+    epsilon: float = 0.0,
     on_step: Callable[[VectorEnv], None] | None = None,
     on_game: Callable[[Game], None] | None = None,
 ) -> list[Game]:
@@ -41,6 +43,7 @@ def play_games(
         games: at least 1.
         greedy: the likeliest action instead of a sampled one.
         seed: of the environments and of sampling; the same seed plays the same games.
+        epsilon: share of actions that are drawn uniformly instead; of discrete ones only.
         on_step: called after the reset and each step, for example to take a picture.
         on_game: called with each game as it ends.
 
@@ -49,6 +52,7 @@ def play_games(
 
     Raises:
         RunError: a game does not end within MAX_ENV_STEPS_PER_GAME.
+        UsageError: `epsilon` where actions are not discrete.
     """
     recorder = game_recorder(environment)
     left = np.array([len(part) for part in np.array_split(np.arange(games), environment.num_envs)])
@@ -65,6 +69,8 @@ def play_games(
         with torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(observations))
             actions = policy.act(tensor, greedy=greedy, generator=generator)
+        if epsilon > 0:
+            actions = _with_random_ones(actions, environment, epsilon, generator)
         observations, *_ = environment.step(actions)
         lengths += 1
         for game in recorder.pop_games():
@@ -75,3 +81,14 @@ def play_games(
                 if on_game is not None:
                     on_game(game)
     return played
+
+
+def _with_random_ones(
+    actions: np.ndarray, environment: VectorEnv, epsilon: float, generator: torch.Generator
+) -> np.ndarray:
+    space = environment.single_action_space
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        raise UsageError(f"epsilon: actions are {space}; allowed: Discrete")
+    chance = torch.rand(len(actions), generator=generator).numpy()
+    anything = torch.randint(int(space.n), (len(actions),), generator=generator).numpy()
+    return np.where(chance < epsilon, anything, actions)

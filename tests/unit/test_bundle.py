@@ -17,7 +17,7 @@ from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.networks import Torso
 from rlsweep.rl.play import play_games
 from rlsweep.rl.policies import ActorCritic, QNetwork
-from rlsweep.run.rollout import rollout, summary
+from rlsweep.run.rollout import rollout, summarize
 from rlsweep.spec import load
 
 ROOT = Path(__file__).parents[2]
@@ -188,5 +188,29 @@ def test_cartpole_can_be_filmed(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_scores() -> None:
-    assert summary([1.0, 2.0, 3.0]) == "mean 2.00 ± 1.00 over 3 games"
-    assert summary([4.0]) == "mean 4.00 ± 0.00 over 1 games"
+    found = summarize([1.7, 30.5, 1.7, 30.5], "ALE/Breakout-v5")
+    assert (found.games, found.mean.value, found.median) == (4, 16.1, 16.1)
+    assert found.mean.low < 16.1 < found.mean.high
+    assert found.human_normalized == pytest.approx(0.5), "between a random player's 1.7 and a human's 30.5"
+    text = str(summarize([2.0, 4.0], "CartPole-v1"))
+    assert text == "mean 3.00 ± 1.41 over 2 games, 95 % interval 2.00 to 4.00, median 3"
+    assert str(summarize([2.0], "CartPole-v1")) == "mean 2.00 ± 0.00 over 1 games, median 2"
+
+
+def test_a_gif_is_a_film_too(tmp_path: Path) -> None:
+    save(tmp_path, "cartpole_ppo.yaml")
+    rollout(load_bundle(tmp_path), 1, video=tmp_path / "film.gif")
+    assert (tmp_path / "film.gif").read_bytes().startswith(b"GIF89a")
+
+
+def test_random_and_sticky_actions_of_a_rollout(tmp_path: Path) -> None:
+    save(tmp_path, "breakout_lr.yaml")
+    bundle = load_bundle(tmp_path)
+    plain = rollout(bundle, 3, greedy=True, seed=5)
+    assert rollout(bundle, 3, greedy=True, seed=5, epsilon=1.0) != plain
+    sampled = rollout(bundle, 3, seed=5)
+    assert rollout(bundle, 3, seed=5, sticky_actions=0.9) != sampled
+    assert rollout(bundle, 3, seed=5, sticky_actions=0.0) == sampled, "trained without"
+    save(tmp_path / "cartpole", "cartpole_ppo.yaml")
+    with pytest.raises(UsageError, match="CartPole-v1 is no ALE game"):
+        rollout(load_bundle(tmp_path / "cartpole"), 1, sticky_actions=0.25)
