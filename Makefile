@@ -37,7 +37,7 @@ ui: $(VENV)/.installed ## Serve the MLflow UI: [HOST=127.0.0.1] [PORT=5000]
 	$(RLSWEEP) ui --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k atari"]
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a browser
 	$(BIN)/python -m pytest -m slow $(ARGS)
