@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison import ConfigurationResult, compare
+from analysis.curves import LearningCurve, learning_curves
 from analysis.cuts import Cut, cut_off
-from analysis.figures import LearningCurve, learning_curves
 from analysis.history import RunHistory, read_summary
 from analysis.merge import merged
 from analysis.reading import Skipped

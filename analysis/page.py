@@ -20,7 +20,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis import plots
-from analysis.figures import MAX_CURVES
+from analysis.curves import MAX_CURVES
 from analysis.findings import Findings
 from analysis.importance import importance
 from analysis.throughput import FIGURE as THROUGHPUT_FIGURE

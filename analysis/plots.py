@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures import MAX_CURVES, LearningCurve
+from analysis.curves import MAX_CURVES, LearningCurve
 from analysis.history import RunHistory
 from analysis.statistics import curve_band
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, INTERRUPTED, RUNNING, STOPPED

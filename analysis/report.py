@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.figures import MAX_CURVES, draw_learning_curves
+from analysis.curves import MAX_CURVES
+from analysis.figures import draw_learning_curves
 from analysis.findings import Findings
 from analysis.page import write_page
 from analysis.summary import write_summary

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.comparison import compare, winner
-from analysis.figures import draw_learning_curves, learning_curves
+from analysis.curves import learning_curves
+from analysis.figures import draw_learning_curves
 from analysis.findings import find
 from analysis.history import read_run
 from analysis.own_rows import read_rows
