@@ -109,13 +109,13 @@ def find_together(layouts: Sequence[RunLayout], cut: Cut | None = None) -> Findi
 def judge(run: RunHistory, cut: Cut | None = None) -> Findings:
     """Judge a run that was read, up to the cut that it was cut off at."""
     ranked = compare(run)
-    order = [configuration.config_id for configuration in ranked]
+    order = {configuration.config_id: place for place, configuration in enumerate(ranked)}
     return Findings(
         run,
         cut,
         ranked,
         summary(run, ranked),
-        sorted(learning_curves(run), key=lambda curve: order.index(curve.config_id)),
+        sorted(learning_curves(run), key=lambda curve: order[curve.config_id]),
         verdicts(ranked, _default(run), maximize=run.objective.maximize),
         _cautions(run, ranked, has_cut=cut is not None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ def summary(run: RunHistory, ranked: Sequence[ConfigurationResult]) -> pd.DataFr
     intervals (`mean_low` …; NaN for one seed); `best_mean` of each seed's best value; `auc`; `games` behind
     all of it; `env_steps` of the shortest trial, mean `seconds`; each further objective; `status`.
     """
-    return pd.DataFrame([_line(run, one) for one in ranked])
+    values = {trial.record.config_id: trial.record.values for trial in run.trials}
+    return pd.DataFrame([_line(run, one, values[one.config_id]) for one in ranked])
 
 
 def write_summary(run: RunHistory, table: pd.DataFrame, sentences: Sequence[str], folder: Path) -> None:
@@ -46,9 +47,8 @@ def write_summary(run: RunHistory, table: pd.DataFrame, sentences: Sequence[str]
     (folder / SUMMARY_JSON).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
-def _line(run: RunHistory, one: ConfigurationResult) -> dict[str, Any]:
+def _line(run: RunHistory, one: ConfigurationResult, values: Mapping[str, Any]) -> dict[str, Any]:
     lasts = np.array([trial.last for trial in one.trials if math.isfinite(trial.last)])[:, None]
-    values = next(t.record.values for t in run.trials if t.record.config_id == one.config_id)
     line: dict[str, Any] = {
         "configuration": one.config_id,
         "seeds": len(one.trials),
