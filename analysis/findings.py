@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from analysis.comparison import ConfigurationResult, compare
 from analysis.curves import LearningCurve, learning_curves
@@ -158,7 +159,10 @@ def _default(run: RunHistory) -> str:
     searched = run.manifest.spec.get("search", {}).get("parameters", {})
     if not searched:
         return ""
-    sweep = Sweep.parse(run.manifest.spec)
+    try:
+        sweep = Sweep.parse(run.manifest.spec)
+    except ValidationError:  # of a version that had other keys
+        return ""
     for trial in run.trials:
         values = trial.record.values
         if all(_is_default(sweep, path, value) for path, value in values.items()):

@@ -25,6 +25,7 @@ from analysis.findings import Findings
 from analysis.importance import importance
 from analysis.throughput import FIGURE as THROUGHPUT_FIGURE
 from rlsweep.store.endings import in_words
+from rlsweep.store.layout import RunLayout
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE
 
 MAX_PARAMETERS = 12
@@ -49,13 +50,19 @@ class Group:
 
 
 def write_page(
-    found: Findings, path: Path, throughput: Path | None, *, refresh_seconds: float | None = None
+    found: Findings,
+    path: Path,
+    layout: RunLayout | None,
+    throughput: Path | None,
+    *,
+    refresh_seconds: float | None = None,
 ) -> None:
     """Write the page.
 
     Args:
         found: what it says.
         path: of the HTML file.
+        layout: of the run; None for several together.
         throughput: page on the bottleneck, whose figure lies beside it; None where there is none.
         refresh_seconds: it loads itself again so often; None for never.
     """
@@ -93,7 +100,7 @@ def write_page(
         intervals=found.intervals,
         cautions=found.cautions,
         groups=shown,
-        trials=_trials(found),
+        trials=_trials(found, layout),
         origin=found.origin,
         spec=yaml.safe_dump(manifest.spec, sort_keys=False) if manifest.spec else "",
         plotly=Markup(get_plotlyjs()),  # the library itself
@@ -158,7 +165,7 @@ def _swept(found: Findings) -> list[str]:
     return [path for path, found_values in values.items() if len(found_values) > 1]
 
 
-def _trials(found: Findings) -> list[list[str]]:
+def _trials(found: Findings, layout: RunLayout | None) -> list[list[str]]:
     scheduler = found.run.manifest.spec.get("scheduler", {}).get("type", "fifo")
     lines = []
     for trial in found.run.trials[:MAX_TRIALS_SHOWN]:
@@ -171,7 +178,9 @@ def _trials(found: Findings) -> list[list[str]]:
                 f"{score:.2f}" if math.isfinite(score) else "–",
                 f"{games:,.0f}" if math.isfinite(games) else "–",
                 f"{env_steps:,}",
-                in_words(trial.record, scheduler, env_steps, Path()),
+                in_words(trial.record, scheduler, env_steps, layout.trial(trial.record.id))
+                if layout
+                else trial.record.status,
             ]
         )
     return lines

@@ -41,7 +41,7 @@ def write_report(
     throughput = write_throughput(run, layout, folder)
     write_summary(run, found.summary, found.verdicts, folder)
     (folder / SUMMARY_MD).write_text(_markdown(found, throughput), "utf-8")
-    write_page(found, folder / INDEX, throughput, refresh_seconds=refresh_seconds)
+    write_page(found, folder / INDEX, layout, throughput, refresh_seconds=refresh_seconds)
 
 
 def _markdown(found: Findings, throughput: Path | None) -> str:

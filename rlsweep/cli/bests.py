@@ -59,7 +59,7 @@ def rollout_data(folder: Path, scores: list[float], summary: Summary, video: Pat
 
 def frames_per_env_step(layout: RunLayout) -> int:
     """Of a run's environment, by which `--at 40M frames` is divided."""
-    from rlsweep.spec import Sweep
+    from rlsweep.spec import EnvSpec
     from rlsweep.store.manifest import Manifest
 
-    return Sweep.parse(Manifest.read(layout).spec).env.frames_per_env_step
+    return EnvSpec.model_validate(Manifest.read(layout).spec["env"]).frames_per_env_step

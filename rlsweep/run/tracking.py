@@ -14,6 +14,7 @@ import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_REPO_URL
+from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.reading import last_row_of
@@ -21,7 +22,7 @@ from callbacks.driver.mlflow import MLflowTracker
 from callbacks.driver.points import Chosen
 from callbacks.driver.projection import RUNNING as OPEN
 from callbacks.driver.projection import TrackedSweep, TrackedTrial
-from rlsweep.errors import PreflightError
+from rlsweep.errors import PreflightError, RunError
 from rlsweep.spec import Sweep, with_values
 from rlsweep.spec.hyperparameters import hyperparameters
 from rlsweep.store.endings import in_words
@@ -74,11 +75,21 @@ class TrackedRun:
     Args:
         manifest: of the run; changes while it runs.
         layout, storage: of the run.
+
+    Raises:
+        RunError: this version cannot read the run's spec.
     """
 
     def __init__(self, manifest: Manifest, layout: RunLayout, storage: Storage) -> None:
         self._manifest, self._layout, self._storage = manifest, layout, storage
-        self._sweep = Sweep.parse(manifest.spec)
+        try:
+            self._sweep = Sweep.parse(manifest.spec)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise RunError(
+                f"{layout.manifest}: the spec is of another version: {where}: {fault['msg']}"
+            ) from None
         self.tracking_uri = tracking_uri(storage)
         if manifest.mlflow.tracking_uri != self.tracking_uri:  # another store knows nothing of these runs
             manifest.mlflow.tracking_uri, manifest.mlflow.parent_run_id = self.tracking_uri, ""

@@ -236,3 +236,14 @@ def test_the_report_is_a_page_and_a_picture(tmp_path: Path) -> None:
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run in"):
         read_run(Storage(tmp_path).run("nothing"))
+
+
+def test_a_report_before_the_first_trial_and_of_another_version(tmp_path: Path) -> None:
+    layout = make_run(tmp_path, {})
+    write_report(find(layout), layout, layout.report)
+    assert "nothing to compare" in (layout.report / "index.html").read_text("utf-8")
+    run = make_run(tmp_path / "old", {("a", 0): [row(1, 1.0)], ("b", 0): [row(1, 2.0)]})
+    manifest = Manifest.read(run)
+    manifest.spec = {"search": {"parameters": {"training.lr": {"values": [1]}}}, "gone": 1}
+    manifest.write(run)
+    assert find(run).verdicts, "a spec that cannot be read costs the comparison with the default alone"
