@@ -10,7 +10,7 @@ PORT ?= 5000
 GAMES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep validate plan report best rollout ui test test-slow bench check format lock clean
+.PHONY: help sweep validate plan report status sync best rollout ui test test-slow bench check format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ plan: $(VENV)/.installed ## Show the trials of a spec: SPEC=… [PROFILE=…]
 
 report: $(VENV)/.installed ## Compare the configurations of a run: RUN=breakout_lr
 	$(RLSWEEP) report $(call needed,RUN) $(ARGS)
+
+status: $(VENV)/.installed ## Show how trials stand: [RUN=…]
+	$(RLSWEEP) status $(RUN) $(ARGS)
+
+sync: $(VENV)/.installed ## Send MLflow what it does not have of a run: RUN=…
+	$(RLSWEEP) sync $(call needed,RUN) $(ARGS)
 
 best: $(VENV)/.installed ## Name the winner of a run and export its policy: RUN=…
 	$(RLSWEEP) best $(call needed,RUN) $(ARGS)
