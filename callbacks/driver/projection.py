@@ -117,7 +117,8 @@ class Projection:
     @property
     def run_ids(self) -> dict[str, str]:
         """Trial id -> its child run, of those that were brought in line."""
-        return {trial_id: child.run_id for trial_id, child in self._children.items()}
+        # A copy first: at the end of a sweep whoever asks may no longer wait for the thread that adds to it.
+        return {trial_id: child.run_id for trial_id, child in list(self._children.items())}
 
     def open(self) -> None:
         """Find or make the experiment and the parent run; delete the runs of superseded trials."""

@@ -150,8 +150,8 @@ class TrackedRun:
         )
 
     def keep(self, parent_run_id: str, run_ids: Mapping[str, str], *, is_whole: bool) -> None:
-        """Write the ids of runs into the manifest; `is_whole`: superseded runs have been deleted."""
-        self._manifest.mlflow.parent_run_id = parent_run_id
+        """Write the known ids of runs into the manifest; `is_whole`: superseded runs have been deleted."""
+        self._manifest.mlflow.parent_run_id = parent_run_id or self._manifest.mlflow.parent_run_id
         for trial_id, run_id in run_ids.items():
             self._manifest.trial(trial_id).mlflow_run_id = run_id
         if is_whole:
