@@ -101,7 +101,7 @@ def read_summary(layout: RunLayout) -> RunHistory:
 
     def read(paths: list[Path], manifest: Manifest) -> list[Rows]:
         objectives = [key for one in manifest.objectives for key in (one.key, one.on_the_way.key)]
-        memories = [layout.read_rows(record.id) for record in manifest.trials]
+        memories = [layout.remembered_rows(record.id) for record in manifest.trials]
         return read_keys(paths, memories, [*SUMMARY_KEYS, *objectives])
 
     return _read(layout, read)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import trim_mean
 
+from analysis.statistics import interquartile_mean
 from rlsweep.store.manifest import DIVERGED, FAILED, Objective
 from rlsweep.store.rows import ENV_STEPS, ENV_STEPS_TO, SCORE_VALID, SECONDS, WINDOW_SCORES
 
@@ -75,7 +75,7 @@ def over_seeds(values: Sequence[float], objective: Objective) -> float:
         case "worst":
             return float(found[0] if objective.maximize else found[-1])
         case "iqm":
-            return float(trim_mean(found, 0.25))
+            return float(interquartile_mean(found[:, None]))
     return float(found.mean())
 
 

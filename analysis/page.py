@@ -111,7 +111,7 @@ def write_page(
 
 def _groups(found: Findings) -> list[Group]:
     run, table = found.run, found.summary
-    metric = run.objective.on_the_way.key
+    metric = run.objective.key
     groups = []
     if found.curves:
         text = "Mean over seeds with its 95 % interval; thin lines are single seeds."
@@ -119,11 +119,20 @@ def _groups(found: Findings) -> list[Group]:
             text += f" The best {MAX_CURVES} of {len(found.curves)} configurations."
         curriculum = run.manifest.spec.get("curriculum") or {}
         names = [phase["name"] for phase in curriculum.get("phases", [])]
-        figure = plots.learning_curves_plot(found.curves, metric, names)
+        figure = plots.learning_curves_plot(found.curves, run.objective.on_the_way.key, names)
         groups.append(Group("Learning curves", text, [figure]))
     paths = [path for path in _swept(found) if path in table][:MAX_PARAMETERS]
     if paths:
-        figures = [plots.parameter_plot(table, run, path, metric) for path in paths]
+        values = {trial.record.config_id: trial.record.values for trial in run.trials}
+        figures = [
+            plots.parameter_plot(
+                found.ranked,
+                {config_id: one[path] for config_id, one in values.items() if path in one},
+                path,
+                metric,
+            )
+            for path in paths
+        ]
         groups.append(Group("What each parameter does", figures=figures))
     if len(paths) > 1:
         figures = [plots.parallel_coordinates_plot(table, paths, metric)]

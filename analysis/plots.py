@@ -6,13 +6,14 @@ Colours of text, grid and background are left to the page, which has a dark and 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.comparison import ConfigurationResult
 from analysis.curves import MAX_CURVES, LearningCurve
 from analysis.history import RunHistory
 from analysis.statistics import curve_band
@@ -125,45 +126,41 @@ def _spans(env_steps: np.ndarray, phases: np.ndarray) -> list[tuple[int, float, 
     return found
 
 
-def parameter_plot(table: pd.DataFrame, run: RunHistory, path: str, metric: str) -> go.Figure:
+def parameter_plot(
+    ranked: Sequence[ConfigurationResult], values: Mapping[str, Any], path: str, metric: str
+) -> go.Figure:
     """The last value of every seed against one swept parameter, and each configuration's mean.
 
     Args:
-        table: of `summary`.
-        run: its trials.
+        ranked: configurations, the best first.
+        values: config id -> its value of the parameter; those without it are left out.
         path: of the parameter.
         metric: on the y-axis.
     """
-    order = list(table["configuration"])
-    means = table.set_index("configuration")["mean"]
-    points = [
-        (trial.record.values[path], _last(trial.rows, metric), trial.record)
-        for trial in run.judged_trials()
-        if path in trial.record.values
-    ]
+    shown = [one for one in ranked if one.config_id in values]
+    seeds = [(one.config_id, trial) for one in shown for trial in one.trials]
     figure = go.Figure()
     figure.add_scatter(
-        x=[_axis_value(value) for value, _, _ in points],
-        y=[last for _, last, _ in points],
+        x=[_axis_value(values[config_id]) for config_id, _ in seeds],
+        y=[trial.last for _, trial in seeds],
         mode="markers",
         marker={"size": 7, "opacity": 0.55, "color": PALETTE[5]},
         name="a seed",
-        text=[f"{record.config_id} · seed {record.seed}" for _, _, record in points],
+        text=[f"{config_id} · seed {trial.seed}" for config_id, trial in seeds],
     )
-    shown = {record.config_id: value for value, _, record in points}
     figure.add_scatter(
-        x=[_axis_value(value) for value in shown.values()],
-        y=[means[config_id] for config_id in shown],
+        x=[_axis_value(values[one.config_id]) for one in shown],
+        y=[one.value for one in shown],
         mode="markers",
         marker={
-            "size": [15 if config_id == order[0] else 10 for config_id in shown],
-            "symbol": ["star" if config_id == order[0] else "diamond" for config_id in shown],
+            "size": [15 if one is ranked[0] else 10 for one in shown],
+            "symbol": ["star" if one is ranked[0] else "diamond" for one in shown],
             "color": PALETTE[0],
         },
-        name="mean over seeds (star: the best)",
-        text=list(shown),
+        name="over its seeds (star: the best)",
+        text=[one.config_id for one in shown],
     )
-    kind = "log" if is_logarithmic(list(shown.values())) else None
+    kind = "log" if is_logarithmic([values[one.config_id] for one in shown]) else None
     figure.update_layout(xaxis={"title": path, "type": kind, "exponentformat": "e"}, yaxis_title=metric)
     return figure
 
@@ -271,11 +268,6 @@ def _dimension(column: pd.Series, path: str) -> dict[str, Any]:
         "tickvals": list(range(len(names))),
         "ticktext": names,
     }
-
-
-def _last(rows: pd.DataFrame, metric: str) -> float:
-    known = rows[metric].dropna().to_numpy(float) if metric in rows else np.array([])
-    return float(known[-1]) if len(known) else math.nan
 
 
 def _axis_value(value: Any) -> Any:

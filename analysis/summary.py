@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic_core import to_json
 
 from analysis.comparison import ConfigurationResult
 from analysis.history import RunHistory
@@ -42,9 +42,10 @@ def write_summary(run: RunHistory, table: pd.DataFrame, sentences: Sequence[str]
             for one in run.manifest.objectives
         ],
         "verdicts": list(sentences),
-        "configurations": [_plain(line) for line in table.to_dict(orient="records")],
+        "configurations": table.to_dict(orient="records"),
     }
-    (folder / SUMMARY_JSON).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    # JSON has no NaN: null stands for it
+    (folder / SUMMARY_JSON).write_bytes(to_json(content, indent=1, inf_nan_mode="null") + b"\n")
 
 
 def _line(run: RunHistory, one: ConfigurationResult, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,11 +75,3 @@ def _line(run: RunHistory, one: ConfigurationResult, values: Mapping[str, Any]) 
 def _mean(values: Sequence[float]) -> float:
     found = [value for value in values if math.isfinite(value)]
     return float(np.mean(found)) if found else math.nan
-
-
-def _plain(line: dict[Any, Any]) -> dict[str, Any]:
-    """JSON has no NaN: null stands for it."""
-    return {
-        str(key): None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in line.items()
-    }

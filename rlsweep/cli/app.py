@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic_core import to_json
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -97,6 +98,11 @@ def experiment_layout(run: str, storage: Path) -> RunLayout:
     if not Storage(storage).run(run).manifest.is_file() and is_experiment(folder):
         return RunLayout(folder)
     return run_layout(run, storage)
+
+
+def print_json(content: Any) -> None:
+    """One JSON value on stdout; null where a number is none."""
+    print(to_json(content, inf_nan_mode="null").decode())
 
 
 def print_table(header: list[str], lines: list[list[str]], console: Console = data) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,19 +39,16 @@ def best_data(found: Best) -> dict[str, Any]:
 
 
 def rollout_data(folder: Path, scores: list[float], summary: Summary, video: Path | None) -> dict[str, Any]:
-    """A rollout for programs; null where there is no number."""
-    numbers = {
+    """A rollout for programs."""
+    return {
+        "bundle": str(folder),
+        "scores": scores,
         "mean": summary.mean.value,
         "mean_low": summary.mean.low,
         "mean_high": summary.mean.high,
         "std": summary.std,
         "median": summary.median,
         "human_normalized": summary.human_normalized,
-    }
-    return {
-        "bundle": str(folder),
-        "scores": scores,
-        **{key: value if math.isfinite(value) else None for key, value in numbers.items()},
         "video": str(video) if video else None,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from rlsweep.cli.app import (
     load_spec,
     located,
     messages,
+    print_json,
     print_summary,
     print_table,
     run_layout,
@@ -138,7 +138,7 @@ def status(
     layouts = [run_layout(run, storage)] if run else runs(storage)
     found = [read_status(layout) for layout in layouts]
     if as_json:
-        print(json.dumps([status_data(one) for one in found]))
+        print_json([status_data(one) for one in found])
         return
     print_table(
         ["run", "trials", "best so far", "steps/s", "at most left"], [status_line(one) for one in found]
@@ -192,7 +192,7 @@ def best(
     export_bundle(found[0].checkpoint, bundle)
     if as_json:
         choices = [best_data(one) for one in found]
-        print(json.dumps({**choices[0], "bundle": str(bundle), "top": choices}))
+        print_json({**choices[0], "bundle": str(bundle), "top": choices})
         return
     for place, one in enumerate(found, 1):
         print(best_text(one, "winner" if place == 1 else f"place {place}"))
@@ -250,7 +250,7 @@ def rollout(
     scores = [game.score for game in played]
     summary = rollouts.summarize(scores, bundle.env.id)
     if as_json:
-        print(json.dumps(rollout_data(folder, scores, summary, video)))
+        print_json(rollout_data(folder, scores, summary, video))
         return
     print(summary)
     if video is not None:

@@ -24,6 +24,7 @@ from rlsweep.cli.app import (
     load_spec,
     located,
     messages,
+    print_json,
     print_summary,
 )
 from rlsweep.errors import UsageError
@@ -145,6 +146,6 @@ def show_plan(
         preflight.check(planned, most=MAX_CONFIGS_BUILT)
         summary = summarize(planned, storage, probe_throughput(planned) if probe else None)
     if as_json:
-        print(json.dumps(summary.to_json()))
+        print_json(summary.to_json())
     else:
         print_summary(summary, data)

@@ -28,16 +28,12 @@ def trial_line(trial: TrialStatus) -> list[str]:
 
 
 def status_data(run: RunStatus) -> dict[str, Any]:
-    """The same for programs; null where there is no number."""
+    """The same for programs."""
     return {
         "run": run.name,
         "counts": run.counts,
         "best": run.best.id if run.best else None,
         "steps_per_second": run.steps_per_second,
-        "seconds_left": _number(run.seconds_left),
-        "trials": [{key: _number(value) for key, value in asdict(trial).items()} for trial in run.trials],
+        "seconds_left": run.seconds_left,
+        "trials": [asdict(trial) for trial in run.trials],
     }
-
-
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

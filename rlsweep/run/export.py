@@ -105,23 +105,6 @@ def export_best(layout: RunLayout, target: Path | None = None, **choice: Any) ->
     return best
 
 
-def best_checkpoint(
-    layout: RunLayout, trial_ids: list[str], metric: str, *, maximize: bool
-) -> BestCheckpoint:
-    """The whole checkpoint with the best value of the objective among some trials.
-
-    A checkpoint that is not whole is passed over. One whose score was not valid yet (too few games) or is
-    NaN only wins where there is no other.
-
-    Raises:
-        RunError: the trials have no whole checkpoint.
-    """
-    candidates = _candidates(layout, trial_ids, metric)
-    if not candidates:
-        raise RunError(f"no whole checkpoint in {', '.join(trial_ids)} of {layout.root}")
-    return _best(candidates, maximize=maximize)
-
-
 def _chosen(
     configuration: ConfigurationResult,
     candidates: list[Candidate],
@@ -141,6 +124,7 @@ def _chosen(
 
 
 def _best(candidates: list[Candidate], *, maximize: bool) -> BestCheckpoint:
+    """One whose score was not valid yet (too few games) or is NaN only wins where there is no other."""
     sign = 1.0 if maximize else -1.0
     return max(
         candidates,

@@ -49,7 +49,7 @@ class RunLayout:
         """`best/`: the policy bundle that `rlsweep best` exported last."""
         return self.root / "best"
 
-    def read_rows(self, trial_id: str) -> Path:
+    def remembered_rows(self, trial_id: str) -> Path:
         """`.read/`: a trial's rows as they were read last; can be deleted, they are read again."""
         return self.root / ".read" / f"{trial_id}.feather"
 

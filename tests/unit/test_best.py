@@ -67,6 +67,15 @@ def test_a_checkpoint_that_is_not_whole_has_no_place(layout: RunLayout) -> None:
     assert [one.configuration.config_id for one in best_of(layout, top=3)] == ["good", "bad"]
 
 
+def test_the_goal_decides_what_is_best(layout: RunLayout) -> None:
+    manifest = Manifest.read(layout)
+    manifest.objectives = [Objective("score", "minimize")]
+    manifest.write(layout)
+    found = [(one.configuration.config_id, one.checkpoint.value) for one in best_of(layout, top=3)]
+    assert found == [("good", 1.0), ("bad", 1.0), ("fair", 4.0)], "two seeds before one"
+    assert best_of(layout)[0].reason == "the lowest score of 4 whole checkpoints"
+
+
 def test_what_is_not_there(layout: RunLayout) -> None:
     with pytest.raises(RunError, match="r has no seed 3; there are: 0, 1"):
         best_of(layout, seed=3)

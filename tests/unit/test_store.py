@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from rlsweep.errors import RunError
-from rlsweep.run.export import best_checkpoint
 from rlsweep.run.progress import Progress, update
 from rlsweep.run.rows import result_row
 from rlsweep.spec import load
@@ -87,21 +86,6 @@ def test_a_broken_checkpoint_manifest_is_refused(checkpoint: Path, content: str)
     (checkpoint / RunLayout.CHECKPOINT_MANIFEST).write_text(content)
     with pytest.raises(RunError, match="no whole checkpoint"):
         read_row(checkpoint)
-
-
-def test_a_damaged_newer_checkpoint_leaves_the_older_one_to_export(tmp_path: Path) -> None:
-    layout = Storage(tmp_path).run("t")
-    for number, score in [(1, 3.0), (2, 5.0), (3, 9.0)]:
-        folder = layout.trial("a") / f"checkpoint_00000{number}"
-        folder.mkdir(parents=True)
-        (folder / "state").write_text("state")
-        write_manifest(folder, {"score": score, "score_valid": True, "env_steps": number})
-    (layout.trial("a") / "checkpoint_000003" / "state").write_text("other")
-    found = best_checkpoint(layout, ["a"], "score", maximize=True)
-    assert (found.path.name, found.value) == ("checkpoint_000002", 5.0)
-    assert best_checkpoint(layout, ["a"], "score", maximize=False).value == 3.0
-    with pytest.raises(RunError, match="no whole checkpoint"):
-        best_checkpoint(layout, ["b"], "score", maximize=True)
 
 
 ROOT = Path(__file__).parents[2]
