@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.comparison import is_valid
 from analysis.history import RunHistory
+from analysis.trial_results import is_valid
+from rlsweep.store.manifest import DIVERGED, FAILED
 from rlsweep.store.rows import ENV_STEPS, PHASE
 
 GRID_POINTS = 400
@@ -40,15 +42,20 @@ class LearningCurve:
         return np.asarray(self.seeds.mean(axis=0))
 
 
-def learning_curves(run: RunHistory) -> list[LearningCurve]:
-    """The curves of all configurations that have a valid value, over the seeds that they are judged by."""
+def learning_curves(run: RunHistory, config_ids: Sequence[str]) -> list[LearningCurve]:
+    """The curves of those of these configurations that have a valid value, in their order.
+
+    Over the seeds that they are judged by: one that crashed or diverged has no result, and no curve.
+    """
     groups: dict[str, list[pd.DataFrame]] = defaultdict(list)
     key = run.objective.on_the_way.key
     for trial in run.judged_trials():
         rows = trial.rows
+        if trial.record.config_id not in config_ids or trial.status in (FAILED, DIVERGED):
+            continue
         if key in rows and (shown := is_valid(rows, key)).any():
             groups[trial.record.config_id].append(rows[shown])
-    return [_curve(config_id, key, tables) for config_id, tables in groups.items()]
+    return [_curve(config_id, key, groups[config_id]) for config_id in config_ids if config_id in groups]
 
 
 def _curve(config_id: str, key: str, tables: list[pd.DataFrame]) -> LearningCurve:

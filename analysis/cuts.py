@@ -9,6 +9,7 @@ from typing import Any
 from analysis.history import RunHistory
 from rlsweep.errors import UsageError
 from rlsweep.spec.quantities import duration, parse_count, parse_seconds
+from rlsweep.store.manifest import FINISHED
 from rlsweep.store.rows import ENV_STEPS, FRAMES, SECONDS
 
 _UNITS = {" frames": FRAMES, " env_steps": ENV_STEPS, " env steps": ENV_STEPS}
@@ -47,12 +48,18 @@ def parse_cut(text: str) -> Cut:
 
 
 def cut_off(run: RunHistory, cut: Cut) -> RunHistory:
-    """The run with the rows up to the cut; a trial without that key keeps none."""
+    """The run with the rows up to the cut; a trial without that key keeps none.
+
+    A trial that ran to its own stop before the cut stands there as it ended.
+    """
     trials = []
     for trial in run.trials:
         rows = trial.rows
         kept = rows[rows[cut.key] <= cut.most] if cut.key in rows else rows[:0]
-        trials.append(replace(trial, rows=kept))
+        reached = len(kept) > 0 and (
+            trial.record.status == FINISHED or bool((rows[cut.key] >= cut.most).any())
+        )
+        trials.append(replace(trial, rows=kept, whole=rows, reached=reached))
     return replace(run, trials=tuple(trials))
 
 

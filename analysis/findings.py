@@ -1,4 +1,4 @@
-"""Everything that a report says of a run, computed once; pages only arrange it."""
+"""What a report says of a run in words and tables, computed once; pages arrange it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from analysis.cautions import cautions
 from analysis.comparison import ConfigurationResult, compare
-from analysis.curves import LearningCurve, learning_curves
+from analysis.curves import MAX_CURVES, LearningCurve, learning_curves
 from analysis.cuts import Cut, cut_off
 from analysis.history import RunHistory, read_summary
 from analysis.merge import merged
-from analysis.reading import Skipped
 from analysis.summary import summary
+from analysis.trial_results import TrialResult
 from analysis.verdicts import verdicts
 from rlsweep.spec import Sweep
 from rlsweep.spec.values import value_at
@@ -34,7 +36,7 @@ class Findings:
         cut: where they were cut off; None for their ends.
         ranked: configurations, the best first.
         summary: the same in figures, a line each.
-        curves: learning curves in the same order.
+        curves: learning curves of the best MAX_CURVES, in the same order.
         verdicts: plain sentences on who is better.
         cautions: what a reader must know before believing the order.
     """
@@ -58,7 +60,7 @@ class Findings:
         """Commit and versions that made it, and when this was written."""
         manifest = self.run.manifest
         versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
-        made = f"git commit `{manifest.git_commit or 'unknown'}`, {versions}; " if versions else ""
+        made = f"git commit `{manifest.git_commit or 'unknown'}`, {versions}; " if manifest.created else ""
         return f"{made}written {datetime.now(UTC).isoformat(timespec='seconds')}."
 
     @property
@@ -67,8 +69,21 @@ class Findings:
         return table(self.run, self.ranked)
 
     @property
+    def by_game(self) -> list[list[str]]:
+        """Header and one line per configuration: of each game the mean of the first objective and of the
+        score over its seeds; empty where all play the same one."""
+        games = sorted({game for one in self.ranked for game in one.games})
+        if not self.run.tasks:
+            return []
+        lines = [
+            [one.config_id, *(_in_game([t for t in one.trials if t.game == game]) for game in games)]
+            for one in self.ranked
+        ]
+        return [["configuration", *games], *lines]
+
+    @property
     def intervals(self) -> list[list[str]]:
-        """Header and one line per configuration: aggregates over seeds with their bootstrap intervals."""
+        """Header and one line per configuration: aggregates over seeds with their 95 % intervals."""
         header = ["configuration", "mean", "median", "interquartile mean", "area under the curve", "games"]
         lines = [
             [
@@ -110,15 +125,14 @@ def find_together(layouts: Sequence[RunLayout], cut: Cut | None = None) -> Findi
 def judge(run: RunHistory, cut: Cut | None = None) -> Findings:
     """Judge a run that was read, up to the cut that it was cut off at."""
     ranked = compare(run)
-    order = {configuration.config_id: place for place, configuration in enumerate(ranked)}
     return Findings(
         run,
         cut,
         ranked,
         summary(run, ranked),
-        sorted(learning_curves(run), key=lambda curve: order[curve.config_id]),
-        verdicts(ranked, _default(run), maximize=run.objective.maximize),
-        _cautions(run, ranked, has_cut=cut is not None),
+        learning_curves(run, [one.config_id for one in ranked[:MAX_CURVES]]),
+        verdicts(ranked, _default(run), run.objective),
+        cautions(run, ranked, cut),
     )
 
 
@@ -143,9 +157,9 @@ def _line(configuration: ConfigurationResult) -> list[str]:
     others = configuration.values[1:]
     return [
         configuration.config_id,
-        ", ".join(str(trial.seed) for trial in configuration.trials)
+        ", ".join(map(str, dict.fromkeys(trial.seed for trial in configuration.trials)))
         + (" (confirmed)" if configuration.is_confirmed else ""),
-        f"{_number(configuration.value)} ± {_number(configuration.last_std)}",
+        f"{_number(configuration.value)} ± {_number(configuration.last_std, like=configuration.value)}",
         _number(configuration.best_mean),
         *map(_number, others),
         *([("yes" if configuration.on_front else "")] if others else []),
@@ -165,7 +179,7 @@ def _default(run: RunHistory) -> str:
         return ""
     for trial in run.trials:
         values = trial.record.values
-        if all(_is_default(sweep, path, value) for path, value in values.items()):
+        if all(_is_default(sweep, path, values[path]) for path in run.swept if path in values):
             return trial.record.config_id
     return ""
 
@@ -187,53 +201,25 @@ def _objective_text(objective: Objective) -> str:
     return f"{text} A trial that never reached {objective.threshold:g} counts twice what it took."
 
 
-def _cautions(run: RunHistory, ranked: list[ConfigurationResult], *, has_cut: bool) -> list[str]:
-    """What a reader must know before believing the order."""
-    cautions = []
-    if any(len(configuration.trials) == 1 for configuration in ranked):
-        cautions.append(
-            "One seed says little: the spread between seeds of one configuration is often larger than "
-            "the distance between configurations. Add `seeds: 3` or more."
-        )
-    unfinished = [configuration.config_id for configuration in ranked if not configuration.is_complete]
-    if unfinished and not has_cut:
-        cautions.append(
-            f"Not every trial ran to its stop: {', '.join(unfinished)}. Their last values stand at "
-            "fewer env steps than the others'."
-        )
-    missing = [found.config_id for found in ranked if not found.valid_seeds]
-    if missing:
-        cautions.append(f"No valid value yet: {', '.join(missing)}.")
-    partial = [
-        f"{found.config_id} ({found.seeds_text})"
-        for found in ranked
-        if 0 < found.valid_seeds < len(found.trials)
-    ]
-    if partial:
-        cautions.append(
-            f"Some seeds have no valid value, which ranks a configuration back: {', '.join(partial)}."
-        )
-    if run.manifest.spec.get("scheduler", {}).get("type") in ("pbt", "pb2"):
-        cautions.append(
-            "A member of a population is called by the values that it began with; the values that it took "
-            f"over stand in its {RunLayout.LINEAGE_JSON}."
-        )
-    if any(found.is_confirmed for found in ranked):
-        cautions.append(
-            "Confirmed configurations are judged by seeds that the search has not seen; the others by the "
-            "seeds that they were chosen with, which flatter them."
-        )
-    skipped = sum((trial.skipped for trial in run.trials), Skipped())
-    if str(skipped):
-        cautions.append(f"Lines of the histories that are left out: {skipped}.")
-    return cautions
+def _in_game(trials: list[TrialResult]) -> str:
+    """`0.31 (score 12.40)` of one configuration's trials in one game."""
+    known = [trial for trial in trials if math.isfinite(trial.last)]
+    if not known:
+        return "–"
+    score = np.mean([trial.score for trial in known])
+    return f"{_number(float(np.mean([trial.last for trial in known])))} (score {_number(float(score))})"
 
 
 def _interval(line: Mapping[Any, Any], name: str) -> str:
     low, high = line[f"{name}_low"], line[f"{name}_high"]
-    span = f" ({_number(low)} to {_number(high)})" if math.isfinite(low) else ""
-    return _number(line[name]) + span
+    value = line[name]
+    span = f" ({_number(low, like=value)} to {_number(high, like=value)})" if math.isfinite(low) else ""
+    return _number(value) + span
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "–"
+def _number(value: float, like: float | None = None) -> str:
+    """Two digits behind the point, four of numbers below 1, as many as another number has beside it."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value if like is None else like)
+    return f"{value:.2f}" if size >= 1 or size == 0 else f"{value:.4f}"

@@ -10,6 +10,7 @@ import ast
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,18 +103,18 @@ def read_experiment(folder: Path) -> Experiment:
     """Read every trial below a folder.
 
     Raises:
-        RunError: none of them has a single row.
+        RunError: none of them has a single row. A trial that has none stays, without a value.
     """
     trials = [_read(found) for found in _trial_folders(folder)]
-    trials = [trial for trial in trials if trial.rows]
-    if not trials:
-        raise RunError(f"{folder}: no trial has a result row")
+    if not any(trial.rows for trial in trials):
+        counted = ", ".join(OUR_KEYS[ENV_STEPS])
+        raise RunError(f"{folder}: no trial has a result row of RLlib, with env steps in one of: {counted}")
     swept = _swept([trial.settings for trial in trials])
     seeds: dict[str, int] = {}
     records, tables = [], []
     for trial in trials:
         values = {key: trial.settings[key] for key in swept if key in trial.settings}
-        config_id = ",".join(f"{key.rpartition('/')[2]}={value}" for key, value in values.items()) or "base"
+        config_id = ",".join(f"{swept[key]}={value}" for key, value in values.items()) or "base"
         seed = trial.settings.get("seed")
         if not isinstance(seed, int):
             seed = seeds[config_id] = seeds.get(config_id, -1) + 1
@@ -140,18 +141,28 @@ def read_experiment(folder: Path) -> Experiment:
 def in_our_keys(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Rows of RLlib with our keys in the place of theirs; numbers that we have no key for keep theirs."""
     found = table(rows)
-    renamed: dict[str, str] = {}
-    for ours, theirs in OUR_KEYS.items():
-        name = next((name for name in theirs if name in found), None)
-        if name is not None and ours not in found:
-            renamed[name] = ours
+    renamed = {name: ours for ours, name in _names(rows).items() if ours not in found}
     for name in found.columns:
         prefix = next((prefix for prefix in LEARNER_PREFIXES if name.startswith(prefix)), None)
         if prefix is not None:
             renamed[name] = LEARNER_PREFIX + name.removeprefix(prefix)
     found = found.rename(columns=renamed)
     found = found.loc[:, ~found.columns.duplicated()]
+    for column in found.select_dtypes(include=["object", "string"]):
+        numbers = pd.to_numeric(found[column], errors="coerce")
+        if numbers.notna().any():  # text in a few lines must not cost the column
+            found[column] = numbers
     return found.select_dtypes(include=["number", "bool"])
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Our key -> theirs: the first that has a number in any of these rows."""
+    found = {}
+    for ours, theirs in OUR_KEYS.items():
+        name = next((name for name in theirs if any(_is_number(row.get(name)) for row in rows)), None)
+        if name is not None:
+            found[ours] = name
+    return found
 
 
 def _with_speed(found: pd.DataFrame) -> pd.DataFrame:
@@ -175,10 +186,12 @@ def _read(folder: Path) -> _Trial:
     if not found:
         found, more = read_csv(folder / RunLayout.PROGRESS_CSV)
         skipped += more
-    names = (ENV_STEPS, *OUR_KEYS[ENV_STEPS])
-    steps = next((name for name in names if any(name in row for row in found)), "")
-    own = [row | {ENV_STEPS: row[steps]} for row in found if _is_count(row.get(steps))]
-    return _Trial(folder, _settings(folder), own, skipped + Skipped(foreign=len(found) - len(own)))
+    names = _names(found)
+    steps = ENV_STEPS if any(_is_number(row.get(ENV_STEPS)) for row in found) else names.get(ENV_STEPS, "")
+    counted = [row | {ENV_STEPS: row[steps]} for row in found if _is_number(row.get(steps))]
+    own = [row for row in counted if all(_is_number_or_none(row.get(name)) for name in names.values())]
+    left_out = Skipped(broken=len(counted) - len(own), foreign=len(found) - len(counted))
+    return _Trial(folder, _settings(folder), own, skipped + left_out)
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -188,7 +201,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         written = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         written = _config_of_a_row(folder / RunLayout.RESULT_JSON)
-    known = flat(written) if isinstance(written, Mapping) else {}
+    known = flat(written, without=()) if isinstance(written, Mapping) else {}
     ends = {key.rpartition("/")[2] for key in known}
     return {key: value for key, value in _named(folder.name).items() if key not in ends} | known
 
@@ -218,17 +231,27 @@ def _config_of_a_row(path: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _swept(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Keys whose values differ between trials, but for the seed."""
+def _swept(settings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Keys whose values differ between trials, but for the seed, each with what it is called: its last part
+    where that is enough to tell it from the others."""
     keys = sorted({key for one in settings for key in one if key != "seed"})
-    return [key for key in keys if len({json.dumps(one.get(key), default=str) for one in settings}) > 1]
+    swept = [key for key in keys if len({json.dumps(one.get(key), default=str) for one in settings}) > 1]
+    ends = Counter(key.rpartition("/")[2] for key in swept)
+    return {key: end if ends[end := key.rpartition("/")[2]] == 1 else key for key in swept}
 
 
 def _status(trial: _Trial) -> str:
+    """An error.txt stays where a later attempt got to the end."""
+    if trial.rows and trial.rows[-1].get("done") is True:
+        return FINISHED
     if (trial.folder / RunLayout.ERROR_TXT).is_file():
         return FAILED
-    return FINISHED if trial.rows[-1].get("done", True) is True else INTERRUPTED
+    return FINISHED if trial.rows and trial.rows[-1].get("done", True) is True else INTERRUPTED
 
 
-def _is_count(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))

@@ -13,9 +13,7 @@ from analysis.cuts import cut_off, parse_cut
 from analysis.findings import Findings, judge
 from analysis.history import RunHistory, read_run
 from rlsweep.errors import RunError
-from rlsweep.store.endings import in_words
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
-from rlsweep.store.rows import ENV_STEPS
 
 STORAGE_VARIABLE = "RLSWEEP_STORAGE"
 
@@ -51,22 +49,20 @@ class SweepFrames:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One line per trial, by its id: swept values, seed, status, and its last row."""
-        scheduler = self._history.manifest.spec.get("scheduler", {}).get("type", "fifo")
+        scheduler = self._history.manifest.scheduler
         lines = []
         for trial in self._history.trials:
-            record, last = trial.record, {}
-            if len(trial.rows):
-                last = {str(key): value for key, value in trial.rows.iloc[-1].items()}
-            folder = self._layout.trial(record.id)
-            words = in_words(record, scheduler, int(last.get(ENV_STEPS, 0)), folder)
+            record = trial.record
+            words = trial.words(scheduler, self._layout.trial(record.id))
             known = {"configuration": record.config_id, "seed": record.seed, "status": words}
-            lines.append({"trial": record.id, **known, **record.values, **last})
-        return pd.DataFrame(lines).set_index("trial")
+            lines.append({"trial": record.id, **known, **record.values, **trial.last})
+        return pd.DataFrame(lines, columns=None if lines else ["trial"]).set_index("trial")
 
     @cached_property
     def configs(self) -> pd.DataFrame:
         """One line per configuration, by its name, the best first: see `analysis.summary.summary`."""
-        return self._findings.summary.set_index("configuration")
+        summary = self._findings.summary
+        return summary.set_index("configuration") if len(summary) else summary
 
     @property
     def verdicts(self) -> list[str]:

@@ -88,7 +88,7 @@ def _study(
 
 def _distribution(values: Sequence[Any]) -> BaseDistribution:
     is_number = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    if not is_number:
+    if not (is_number and all(map(math.isfinite, values))):
         return CategoricalDistribution(sorted({str(value) for value in values}))
     low, high = float(min(values)), float(max(values))
     return FloatDistribution(low, high, log=low > 0 and high / low > 10)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from analysis.history import RunHistory, TrialHistory
 from rlsweep.errors import UsageError
+from rlsweep.store.manifest import Objective
 
 
 def merged(runs: Sequence[RunHistory]) -> RunHistory:
@@ -20,19 +21,33 @@ def merged(runs: Sequence[RunHistory]) -> RunHistory:
         raise UsageError(f"a run stands twice in {', '.join(names)}")
     first = runs[0].objective
     for run in runs[1:]:
-        if (run.objective.key, run.objective.goal) != (first.key, first.goal):
+        if _judged_by(run.objective) != _judged_by(first):
             raise UsageError(
-                f"{names[0]} is judged by {first.goal} {first.key}, {run.manifest.name} by "
-                f"{run.objective.goal} {run.objective.key}: they cannot be compared"
+                f"{names[0]} is judged by: {_judged_by(first)}; {run.manifest.name} by: "
+                f"{_judged_by(run.objective)}: they cannot be compared"
             )
+    manifests = [run.manifest for run in runs]
     manifest = replace(
-        runs[0].manifest,
+        manifests[0],
         name=" and ".join(names),
         spec={},
         objectives=[first],
+        created=" and ".join(one.created for one in manifests if one.created),
+        git_commit=", ".join(dict.fromkeys(one.git_commit for one in manifests if one.git_commit)),
+        versions=_in_all([one.versions for one in manifests]),
         trials=[trial.record for run in runs for trial in _named(run)],
     )
     return RunHistory(manifest, tuple(trial for run in runs for trial in _named(run)))
+
+
+def _judged_by(objective: Objective) -> str:
+    return f"{objective.goal} {objective.key}, {objective.over_seeds} over seeds"
+
+
+def _in_all(versions: Sequence[dict[str, str]]) -> dict[str, str]:
+    """What all of them have alike."""
+    first, *others = versions
+    return {name: number for name, number in first.items() if all(one.get(name) == number for one in others)}
 
 
 def _named(run: RunHistory) -> list[TrialHistory]:

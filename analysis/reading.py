@@ -6,7 +6,7 @@ import ast
 import csv
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,7 @@ def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], Skipped]:
                 rows.append(row)
             else:
                 foreign += 1
-    is_nested = any(isinstance(value, dict) for value in rows[-1].values()) if rows else False
-    return [flat(row) for row in rows] if is_nested else rows, Skipped(broken, foreign)
+    return [flat(row) for row in rows], Skipped(broken, foreign)
 
 
 def read_csv(path: Path) -> tuple[list[dict[str, Any]], Skipped]:
@@ -94,14 +93,14 @@ def read_csv(path: Path) -> tuple[list[dict[str, Any]], Skipped]:
     return rows, Skipped(broken)
 
 
-def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"info": {"learner": {"loss": 1}}}` -> `{"info/learner/loss": 1}`, without NOT_ROWS."""
+def flat(row: Mapping[str, Any], prefix: str = "", without: Sequence[str] = NOT_ROWS) -> dict[str, Any]:
+    """`{"info": {"learner": {"loss": 1}}}` -> `{"info/learner/loss": 1}`, without some of the first keys."""
     found: dict[str, Any] = {}
     for key, value in row.items():
-        if not prefix and key in NOT_ROWS:
+        if key in without:
             continue
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}/")
+            found |= flat(value, f"{prefix}{key}/", without=())
         else:
             found[prefix + str(key)] = value
     return found
@@ -130,8 +129,13 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def last_row(rows: pd.DataFrame) -> dict[str, Any]:
+    """The last row by key; empty where there is none."""
+    return {str(key): value for key, value in rows.iloc[-1].items()} if len(rows) else {}
+
+
 def last_row_of(path: Path) -> dict[str, Any]:
-    """The last whole row of a result.json, read from its end; empty where there is none."""
+    """The last whole row of a result.json of ours, read from its end; empty where there is none."""
     if not path.is_file():
         return {}
     with path.open("rb") as stream:
@@ -142,7 +146,7 @@ def last_row_of(path: Path) -> dict[str, Any]:
             row = from_json(line, allow_inf_nan=True)
         except ValueError:
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and isinstance(row.get(ENV_STEPS), int):
             return row
     return {}
 
@@ -156,7 +160,7 @@ def _value(text: str) -> Any:
     if text.startswith("{"):
         try:
             return ast.literal_eval(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             return text
     try:
         number = float(text)

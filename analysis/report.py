@@ -1,20 +1,26 @@
-"""`report/`: one HTML page with interactive figures, the same as markdown, CSV and JSON, pictures."""
+"""`report/`: one HTML page with interactive figures, the same as markdown, CSV and JSON, and pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from analysis import costs, lineage
 from analysis.curves import MAX_CURVES
-from analysis.figures import draw_learning_curves
+from analysis.figures import draw_learning_curves, draw_parameters
 from analysis.findings import Findings
+from analysis.markdown import markdown_table
 from analysis.page import write_page
+from analysis.parameters import swept_parameters
+from analysis.sections import MAX_PARAMETERS
 from analysis.summary import write_summary
-from analysis.throughput import write_throughput
+from analysis.throughput import ThroughputPage, write_throughput
 from rlsweep.store.layout import RunLayout
 
 SUMMARY_MD = "summary.md"
 INDEX = "index.html"
 FIGURE = "learning_curves.png"
+PARAMETERS_FIGURE = "parameters.png"
+"""An SVG of the same name lies beside each."""
 
 
 def write_report(
@@ -30,21 +36,28 @@ def write_report(
     """
     run = found.run
     folder.mkdir(parents=True, exist_ok=True)
-    curriculum = run.manifest.spec.get("curriculum") or {}
     draw_learning_curves(
         found.curves,
         run.objective.on_the_way.key,
         run.manifest.name,
         folder / FIGURE,
-        [phase["name"] for phase in curriculum.get("phases", [])],
+        run.manifest.phase_names,
     )
-    throughput = write_throughput(run, layout, folder)
+    parameters = swept_parameters(run)[:MAX_PARAMETERS]
+    if parameters:
+        draw_parameters(
+            found.ranked, parameters, run.objective.key, run.manifest.name, folder / PARAMETERS_FIGURE
+        )
+    throughput = write_throughput(run, layout if found.cut is None else None, folder)
     write_summary(run, found.summary, found.verdicts, folder)
-    (folder / SUMMARY_MD).write_text(_markdown(found, throughput), "utf-8")
+    markdown = _markdown(found, layout, throughput, has_parameters=bool(parameters))
+    (folder / SUMMARY_MD).write_text(markdown, "utf-8")
     write_page(found, folder / INDEX, layout, throughput, refresh_seconds=refresh_seconds)
 
 
-def _markdown(found: Findings, throughput: Path | None) -> str:
+def _markdown(
+    found: Findings, layout: RunLayout | None, throughput: ThroughputPage | None, *, has_parameters: bool
+) -> str:
     manifest = found.run.manifest
     header, *lines = found.table
     parts = [
@@ -53,22 +66,37 @@ def _markdown(found: Findings, throughput: Path | None) -> str:
         *found.objectives,
         "\n".join(f"- {text}" for text in found.verdicts),
         "Best first.",
-        _table(header, lines),
-        "Over seeds, with 95 % bootstrap intervals (a single seed has none):",
-        _table(found.intervals[0], found.intervals[1:]),
+        markdown_table(header, lines),
+        "Over seeds, with 95 % intervals (a single seed has none):",
+        markdown_table(found.intervals[0], found.intervals[1:]),
+        *(["By game:", markdown_table(found.by_game[0], found.by_game[1:])] if found.by_game else []),
         "\n".join(f"- {text}" for text in found.cautions),
-        f"![learning curves]({FIGURE})",
+        _population(found, layout),
+        " ".join(costs.in_words(costs.costs(found.run))),
+        *_figures(found, has_parameters=has_parameters),
     ]
-    if len(found.curves) > MAX_CURVES:
-        parts.append(f"The figure shows the best {MAX_CURVES} of {len(found.curves)} configurations.")
     if throughput is not None:
-        parts.append(f"Where the time went: [{throughput.name}]({throughput.name}).")
+        parts.append(f"Where the time went: [{throughput.page.name}]({throughput.page.name}).")
     return "\n\n".join(part for part in [*parts, found.origin] if part) + "\n"
 
 
-def _table(header: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(_row(cells) for cells in (header, ["---"] * len(header), *lines))
+def _figures(found: Findings, *, has_parameters: bool) -> list[str]:
+    """The pictures that lie beside the page."""
+    parts = [f"![learning curves]({FIGURE})"]
+    if len(found.ranked) > MAX_CURVES:
+        parts.append(f"The figure shows the best {MAX_CURVES} of {len(found.ranked)} configurations.")
+    shown = [FIGURE]
+    if has_parameters:
+        parts.append(f"![what each parameter does]({PARAMETERS_FIGURE})")
+        shown.append(PARAMETERS_FIGURE)
+    names = [name.replace(".png", ".svg") for name in shown]
+    return [*parts, f"The same for papers: {', '.join(f'[{name}]({name})' for name in names)}."]
 
 
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _population(found: Findings, layout: RunLayout | None) -> str:
+    """How the best weights of a population came about; empty for other runs."""
+    exploits = lineage.read_exploits(found.run, layout) if layout else []
+    if not exploits:
+        return ""
+    way = lineage.ancestry(found.run, exploits, found.ranked[0].trials[0].trial_id)
+    return lineage.in_words(way, lineage.member_names(found.run))

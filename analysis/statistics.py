@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.stats import trim_mean, ttest_ind
+from scipy.stats import t, ttest_ind
 
 RESAMPLES = 2000
 """As rliable's interval estimates of aggregate metrics recommend as the least."""
 
 CONFIDENCE = 0.95
+
+MIN_BOOTSTRAP_SEEDS = 5
+"""Of fewer, a 95 % bootstrap interval is far too narrow: of normal data it holds the true mean in 51 % of
+all cases with 2 seeds, 75 % with 3, 84 % with 5."""
+
+MIN_BAND_SEEDS = 3
+"""Student's interval of two seeds is nine times as wide as they are apart: the curves themselves say more."""
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """(…, seeds, games) -> (…)."""
@@ -52,8 +60,13 @@ def median(scores: np.ndarray) -> np.ndarray:
 
 
 def interquartile_mean(scores: np.ndarray) -> np.ndarray:
-    """(…, seeds, games) -> (…): mean of the middle half of all runs, a quarter cut off at each end."""
-    return np.asarray(trim_mean(scores.reshape(*scores.shape[:-2], -1), 0.25, axis=-1))
+    """(…, seeds, games) -> (…): mean of the middle half of all runs, a quarter cut off at each end.
+
+    As `scipy.stats.trim_mean`, which takes longer over its checks than this over its work.
+    """
+    runs = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
+    cut = runs.shape[-1] // 4
+    return np.asarray(runs[..., cut : runs.shape[-1] - cut].mean(axis=-1))
 
 
 def stratified_bootstrap(
@@ -69,9 +82,7 @@ def stratified_bootstrap(
         resamples: how often.
         seed: of the draws; the same seed gives the same values.
     """
-    seeds, games = scores.shape
-    drawn = np.random.default_rng(seed).integers(seeds, size=(resamples, seeds, games))
-    return statistic(np.take_along_axis(scores[None], drawn, axis=1))
+    return statistic(np.take_along_axis(scores[None], _draws(*scores.shape, resamples, seed), axis=1))
 
 
 def interval(
@@ -99,21 +110,38 @@ def interval(
     return Interval(value, *_percentiles(drawn, confidence))
 
 
-def curve_band(seeds: np.ndarray, *, resamples: int = 500, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the CONFIDENCE interval of a mean curve, whole curves drawn again.
+def mean_interval(scores: np.ndarray, *, confidence: float = CONFIDENCE) -> Interval:
+    """The mean with Student's interval, which holds what it says for few seeds too.
+
+    Args:
+        scores: (seeds, games) without NaN; seeds may be none. The means over games count once a seed.
+        confidence: of the interval.
+    """
+    if not len(scores):
+        return Interval(np.nan, np.nan, np.nan)
+    seeds = scores.mean(axis=1)
+    value = float(seeds.mean())
+    if len(seeds) == 1:
+        return Interval(value, np.nan, np.nan)
+    half = float(_quantile_of_t(confidence, len(seeds) - 1) * seeds.std(ddof=1) / np.sqrt(len(seeds)))
+    return Interval(value, value - half, value + half)
+
+
+def curve_band(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of Student's CONFIDENCE interval of a mean curve, point by point.
 
     Args:
         seeds: (seeds, points); NaN where a seed has no value, and no bounds are given.
-        resamples, seed: of the bootstrap.
 
     Returns:
-        (points,) each.
+        (points,) each; all NaN for fewer than MIN_BAND_SEEDS.
     """
     count = len(seeds)
-    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
-    means = seeds[drawn].mean(axis=1)
-    low, high = np.percentile(means, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)], axis=0)
-    return low, high
+    if count < MIN_BAND_SEEDS:
+        nothing = np.full(seeds.shape[1], np.nan)
+        return nothing, nothing
+    half = _quantile_of_t(CONFIDENCE, count - 1) * seeds.std(axis=0, ddof=1) / np.sqrt(count)
+    return seeds.mean(axis=0) - half, seeds.mean(axis=0) + half
 
 
 def probability_of_improvement(better: np.ndarray, worse: np.ndarray) -> np.ndarray:
@@ -173,6 +201,17 @@ def performance_profile(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarra
         thresholds: (thresholds,).
     """
     return np.asarray((scores.ravel()[:, None] > thresholds).mean(axis=0))
+
+
+@lru_cache(maxsize=64)
+def _draws(seeds: int, games: int, resamples: int, seed: int) -> np.ndarray:
+    """(resamples, seeds, games) indices of seeds: the same for all configurations of a sweep."""
+    return np.random.default_rng(seed).integers(seeds, size=(resamples, seeds, games))
+
+
+@lru_cache(maxsize=64)
+def _quantile_of_t(confidence: float, degrees_of_freedom: int) -> float:
+    return float(t.ppf(0.5 + confidence / 2, degrees_of_freedom))
 
 
 def _drawn_pair(first: np.ndarray, second: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from analysis.reading import last_row_of
 from rlsweep.store.endings import in_words
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import ENDED, FAILED, RUNNING, Manifest, TrialRecord
+from rlsweep.store.manifest import DIVERGED, ENDED, FAILED, RUNNING, Manifest, TrialRecord
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND, TIMESTAMP
 
 SILENT_SECONDS = 600.0
@@ -69,8 +69,9 @@ class RunStatus:
 
     @property
     def best(self) -> TrialStatus | None:
-        """The trial with the best valid score so far."""
-        return max((t for t in self.trials if t.is_valid), key=lambda t: t.score, default=None)
+        """The trial with the best valid score so far; one that crashed or diverged has none."""
+        scored = (t for t in self.trials if t.is_valid and t.status not in (FAILED, DIVERGED))
+        return max(scored, key=lambda t: t.score, default=None)
 
     @property
     def steps_per_second(self) -> float:
@@ -99,8 +100,7 @@ def read_status(layout: RunLayout) -> RunStatus:
         RunError: there is none, or its manifest cannot be read.
     """
     manifest = Manifest.read(layout)
-    scheduler = manifest.spec.get("scheduler", {}).get("type", "fifo")
-    trials = tuple(_trial(layout, record, scheduler) for record in manifest.trials)
+    trials = tuple(_trial(layout, record, manifest.scheduler) for record in manifest.trials)
     return RunStatus(manifest.name, manifest.objectives[0].most_env_steps, trials)
 
 

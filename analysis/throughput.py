@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -15,6 +16,7 @@ from matplotlib.ticker import EngFormatter
 
 from analysis.bottleneck import Shares, has_diagnostics, shares, verdict
 from analysis.history import RunHistory
+from analysis.markdown import markdown_table
 from analysis.own_rows import read_rows
 from analysis.reading import last_row_of
 from rlsweep.store.layout import RunLayout
@@ -29,16 +31,30 @@ BESIDE = (SCORE, *(LEARNER_PREFIX + key for key in ("policy_loss", "vf_loss", "e
 """Row keys that are drawn before the diagnostics."""
 
 
-def write_throughput(run: RunHistory, layout: RunLayout | None, folder: Path) -> Path | None:
+@dataclass(frozen=True)
+class ThroughputPage:
+    """What was written.
+
+    Attributes:
+        page, figure: in the folder of the report.
+        sentences: which resource holds each trial up.
+    """
+
+    page: Path
+    figure: Path
+    sentences: list[str]
+
+
+def write_throughput(run: RunHistory, layout: RunLayout | None, folder: Path) -> ThroughputPage | None:
     """Write the page and its figure.
 
     Args:
         run: some of whose trials have diagnostics.
-        layout: where their rows lie; None for several runs together, which have no such page.
+        layout: where their rows lie; None for several runs together, or a cut one, which have no such page.
         folder: of the report.
 
     Returns:
-        The path of the page; None where no trial has diagnostics.
+        None where no trial has diagnostics.
     """
     paths = {} if layout is None else {one.record.id: layout.result_json(one.record.id) for one in run.trials}
     trials = {trial_id: path for trial_id, path in paths.items() if has_diagnostics(last_row_of(path))}
@@ -47,12 +63,12 @@ def write_throughput(run: RunHistory, layout: RunLayout | None, folder: Path) ->
     shown = {trial_id: read_rows(path)[0] for trial_id, path in list(trials.items())[:MAX_TRIALS]}
     _draw(shown, run.manifest.name, folder / FIGURE)
     found = {trial_id: shares(rows) for trial_id, rows in shown.items()}
-    lines = [f"- `{trial_id}`: {verdict(one)}" for trial_id, one in found.items()]
+    sentences = [f"`{trial_id}`: {verdict(one)}" for trial_id, one in found.items()]
     rest = [f"The first {MAX_TRIALS} of {len(trials)} trials."] if len(trials) > MAX_TRIALS else []
     parts = [
         f"# {run.manifest.name}: throughput",
         *rest,
-        "\n".join(lines),
+        "\n".join(f"- {sentence}" for sentence in sentences),
         _table(found),
         "Medians over the last half of each trial's rows; forward, backward and optimizer of one minibatch. "
         "An epoch consumes its env steps again.",
@@ -60,7 +76,7 @@ def write_throughput(run: RunHistory, layout: RunLayout | None, folder: Path) ->
     ]
     page = folder / PAGE
     page.write_text("\n\n".join(parts) + "\n", "utf-8")
-    return page
+    return ThroughputPage(page, folder / FIGURE, sentences)
 
 
 def _table(found: dict[str, Shares]) -> str:
@@ -86,7 +102,7 @@ def _table(found: dict[str, Shares]) -> str:
         ]
         for trial_id, one in found.items()
     ]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *lines))
+    return markdown_table(header, lines)
 
 
 def _draw(trials: dict[str, pd.DataFrame], title: str, path: Path) -> None:

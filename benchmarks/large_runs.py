@@ -74,7 +74,7 @@ def measure(
         layout = Storage(folder).run(NAME)
         num_bytes = _write(layout, trials, rows)
         messages.print("written")
-        ours = OURS.format(storage=str(folder), configurations=trials // 2)
+        ours = OURS.format(storage=str(folder), configurations=(trials + 1) // 2)
         title = f"{trials:,} trials x {rows:,} rows x {KEYS} keys, {num_bytes / 1e9:.2f} GB"
         table = Table("what", "seconds", "memory (GiB)", "Ray's time over it", title=title)
         programs = [("summary, first time", ours), ("summary, second time", ours)]

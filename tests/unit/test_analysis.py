@@ -69,8 +69,10 @@ def test_diverged_trials_have_no_value_and_stopped_ones_rank_behind(tmp_path: Pa
     trials = {(name, 0): [row(10, score)] for name, score in [("nan", 99.0), ("cut", 50.0), ("whole", 5.0)]}
     statuses = {"nan": "diverged", "cut": "stopped"}
     ranked = compare(read_run(make_run(tmp_path, trials, statuses=statuses)))
-    assert [found.config_id for found in ranked] == ["whole", "nan", "cut"]
-    assert math.isnan(ranked[1].value)
+    assert [found.config_id for found in ranked] == ["whole", "cut", "nan"]
+    assert math.isnan(ranked[2].value)
+    curves = learning_curves(read_run(Storage(tmp_path).run("t")), ["nan", "cut", "whole"])
+    assert {curve.config_id for curve in curves} == {"cut", "whole"}
 
 
 def test_confirmed_configurations_are_judged_by_the_new_seeds_alone(tmp_path: Path) -> None:
@@ -90,7 +92,10 @@ def test_confirmed_configurations_are_judged_by_the_new_seeds_alone(tmp_path: Pa
         ("rest", 80.0),
     ]
     assert winner(run).is_confirmed
-    seeds = {curve.config_id: len(curve.seeds) for curve in learning_curves(run)}
+    seeds = {
+        curve.config_id: len(curve.seeds)
+        for curve in learning_curves(run, [found.config_id for found in ranked])
+    }
     assert seeds == {"lucky": 1, "steady": 1, "rest": 1}, "the picture shows what the table says"
 
 
@@ -191,7 +196,7 @@ def test_curves_of_seeds_meet_on_one_grid(tmp_path: Path) -> None:
             ("a", 1): [row(0, 2.0), row(50, 2.0)],
         },
     )
-    (curve,) = learning_curves(read_run(layout))
+    (curve,) = learning_curves(read_run(layout), ["a"])
     middle = int(np.argmin(abs(curve.env_steps - 25)))
     assert curve.mean[middle] == pytest.approx((0.1 * curve.env_steps[middle] + 2.0) / 2)
     assert np.isnan(curve.mean[-1]), "after the shorter seed a mean would jump to the longer one"
@@ -209,7 +214,7 @@ def test_a_curve_knows_the_phase_that_each_seed_was_in(tmp_path: Path) -> None:
             ("a", 1): [in_phase(0, 0), in_phase(150, 1)],
         },
     )
-    (curve,) = learning_curves(read_run(layout))
+    (curve,) = learning_curves(read_run(layout), ["a"])
     first, second = curve.phases
     assert [first[np.searchsorted(curve.env_steps, steps)] for steps in (50, 101, 199, 299)] == [0, 1, 1, 0]
     assert second[np.searchsorted(curve.env_steps, 100)] == 1

@@ -172,3 +172,54 @@ def test_a_cut_that_is_none() -> None:
         UsageError, match="--at ten: no point in a trial; allowed: 10M, 40M frames, 90min, 1h"
     ):
         parse_cut("ten")
+
+
+def test_one_bad_line_costs_that_line_alone(tmp_path: Path) -> None:
+    bad = old_row(2, 5.0) | {"episode_reward_mean": "oops"}
+    loss = old_row(3, 7.0) | {"info": {"learner": {"default_policy": {"loss": "?"}}}}
+    good = old_row(1, 4.0) | {"info": {"learner": {"default_policy": {"loss": 0.5}}}}
+    write(tmp_path / "trial", good, bad, loss, {})
+    [trial] = read(tmp_path).trials
+    assert trial.rows["score"].tolist() == [4.0, 7.0]
+    assert trial.rows["learner/loss"].iloc[0] == 0.5
+    assert trial.skipped == Skipped(broken=1, foreign=1)
+
+
+def test_a_key_without_a_number_gives_way_to_the_next(tmp_path: Path) -> None:
+    rows = [
+        {"timesteps_total": None, "num_env_steps_sampled": 100 * i, "episode_reward_mean": i} for i in (1, 2)
+    ]
+    write(tmp_path / "trial", *rows)
+    assert read(tmp_path).trials[0].rows["env_steps"].tolist() == [100, 200]
+
+
+def test_a_trial_without_a_row_stays_and_counts_as_missing(tmp_path: Path) -> None:
+    write(tmp_path / "one", old_row(3, 5.0))
+    write(tmp_path / "two", "{cut", "of")
+    (tmp_path / "two" / "params.json").write_text(json.dumps(old_row(1, 1.0)["config"]))
+    (tmp_path / "two" / "error.txt").write_text("ValueError: no luck\n")
+    found = find(RunLayout(tmp_path))
+    [only] = found.ranked
+    assert (only.valid_seeds, [trial.status for trial in only.trials]) == (1, ["finished", "failed"])
+    assert any("Some seeds have no valid value" in text for text in found.cautions)
+    assert any("2 cut off or unreadable" in text for text in found.cautions)
+
+
+def test_an_error_that_a_retry_overcame_is_none(tmp_path: Path) -> None:
+    write(tmp_path / "trial", old_row(2, 5.0), old_row(3, 6.0))
+    (tmp_path / "trial" / "error.txt").write_text("RayActorError: died\n")
+    assert read(tmp_path).trials[0].record.status == "finished"
+
+
+def test_settings_with_the_same_last_name_are_told_apart(tmp_path: Path) -> None:
+    for name, config in {
+        "a": {"adam": {"lr": 0.1}},
+        "b": {"sgd": {"lr": 0.1}},
+        "c": {"config": {"lr": 1}},
+        "d": {"config": {"lr": 2}},
+    }.items():
+        write(tmp_path / name, {"episode_reward_mean": 1.0, "timesteps_total": 10, "done": True})
+        (tmp_path / name / "params.json").write_text(json.dumps(config))
+    assert sorted(trial.record.config_id for trial in read(tmp_path).trials) == [
+        *("adam/lr=0.1", "config/lr=1", "config/lr=2", "sgd/lr=0.1")
+    ]

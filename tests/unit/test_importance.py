@@ -41,3 +41,10 @@ def test_too_little_to_judge_by() -> None:
     assert importance([{"lr": i} for i in range(5)], [1.0] * 5) is None, "no result differs"
     assert importance([], []) is None
     assert importance([{"lr": i} for i in range(5)], [math.nan] * 5) is None
+
+
+def test_a_parameter_that_is_infinite_somewhere_is_a_choice() -> None:
+    values = [{"clip": clip, "lr": lr} for clip in (0.5, math.inf) for lr in (1.0, 2.0, 3.0)]
+    found = importance(values, [1.0, 1.1, 1.2, 9.0, 9.1, 9.2])
+    assert found is not None
+    assert found.parameters["clip"] > found.parameters["lr"]

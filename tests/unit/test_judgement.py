@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.judgement import over_seeds, pareto_front, row_value, trial_values
-from rlsweep.run.searching import SeedResult, judge
+from rlsweep.run.outcomes import SeedResult, judge
 from rlsweep.store.manifest import Objective
 
 SCORE = Objective("score", "maximize")

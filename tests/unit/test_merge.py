@@ -37,7 +37,9 @@ def test_configurations_are_called_by_their_runs(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     small, other = write(tmp_path, "small", 1), write(tmp_path, "other", 1, "seconds")
-    with pytest.raises(UsageError, match="judged by maximize score, other by maximize seconds"):
+    with pytest.raises(
+        UsageError, match="judged by: maximize score, mean over seeds; other by: maximize seconds"
+    ):
         find_together([small, other])
     with pytest.raises(UsageError, match="a run stands twice"):
         find_together([small, small])

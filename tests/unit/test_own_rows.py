@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ KEYS = ("score", "score_valid", "training_iteration", "nowhere")
 
 
 def read(path: Path, memory: Path) -> tuple[pd.DataFrame, Skipped]:
-    [found] = read_keys([path], [memory], KEYS)
+    [found] = read_keys([path], memory, KEYS)
     return found
 
 
@@ -39,7 +40,7 @@ def history(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Path:
-    return tmp_path / ".read" / "a.feather"
+    return tmp_path / ".read"
 
 
 def test_only_what_is_new_is_read_again(history: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +91,10 @@ def test_another_file_or_a_damaged_memory_is_read_anew(history: Path, memory: Pa
     elif kind == "other":
         history.write_text(lines(*(row(step) for step in range(10, 30))))
     elif kind == "deleted":
-        memory.unlink()
+        shutil.rmtree(memory)
     else:
-        memory.write_bytes(b"ARROW1 nonsense")
+        [file] = memory.iterdir()
+        file.write_bytes(b"ARROW1 nonsense")
     found, _ = read(history, memory)
     pd.testing.assert_frame_equal(found, read_rows(history)[0][list(found)])
 
@@ -108,7 +110,7 @@ def test_rows_with_other_keys_or_text_in_them(tmp_path: Path) -> None:
 
 
 def test_nowhere_to_remember(history: Path) -> None:
-    rows, _ = read(history, Path("/proc/nowhere/a.feather"))
+    rows, _ = read(history, Path("/proc/nowhere"))
     assert len(rows) == 3
 
 
@@ -139,7 +141,7 @@ def test_a_scan_finds_what_looking_at_each_line_finds(
 
     def found(limit: int) -> list[tuple[pd.DataFrame, Skipped]]:
         monkeypatch.setattr(own_rows, "SCANNED_BYTES", limit)
-        return read_keys(paths, [tmp_path / f"{limit}" / path.name for path in paths], KEYS)
+        return read_keys(paths, tmp_path / f"{limit}", KEYS)
 
     scanned, looked = found(0), found(10**9)
     for (table, skipped), (expected, expected_skipped) in zip(scanned, looked, strict=True):
@@ -149,3 +151,20 @@ def test_a_scan_finds_what_looking_at_each_line_finds(
     for (table, skipped), (expected, expected_skipped) in zip(again, scanned, strict=True):
         pd.testing.assert_frame_equal(table, expected)
         assert skipped == expected_skipped
+
+
+def test_files_with_columns_of_their_own_are_remembered_as_they_are(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.json" for number in range(3)]
+    paths[0].write_text(lines(row(1), row(2)))
+    paths[1].write_text(lines({"env_steps": 5, "score": 1.5}))
+    paths[2].write_text(lines({**row(7), "score": 3}))
+    first = read_keys(paths, tmp_path / "memory", KEYS)
+    again = read_keys(paths[::-1], tmp_path / "memory", KEYS)[::-1]
+    for (table, _), (remembered, _) in zip(first, again, strict=True):
+        pd.testing.assert_frame_equal(table, remembered)
+    assert [list(table) for table, _ in again] == [
+        ["env_steps", "score", "score_valid", "training_iteration"],
+        ["env_steps", "score"],
+        ["env_steps", "score", "score_valid", "training_iteration"],
+    ]
+    assert len(list((tmp_path / "memory").iterdir())) == 3

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis.statistics import (
+    curve_band,
     improvement,
     interquartile_mean,
     interval,
     mean,
     mean_difference,
+    mean_interval,
     median,
     performance_profile,
     probability_of_improvement,
@@ -109,3 +113,25 @@ def test_a_profile_falls_from_one_to_none() -> None:
     scores = np.array([[0.1, 0.5], [0.9, 2.0]])
     profile = performance_profile(scores, np.array([0.0, 0.1, 0.6, 1.0, 2.0]))
     assert profile.tolist() == [1.0, 0.75, 0.5, 0.25, 0.0]
+
+
+def test_the_interval_of_a_mean_holds_what_it_says_for_few_seeds_too() -> None:
+    rng = np.random.default_rng(1)
+    for seeds in (2, 3, 5):
+        inside = [10.0 in mean_interval(rng.normal(10, 3, (seeds, 1))) for _ in range(1000)]
+        assert np.mean(inside) == pytest.approx(0.95, abs=0.025)
+    # mean 2, standard error 1 / sqrt 3, t(2) at 97.5 % = 4.303
+    found = mean_interval(column(1, 2, 3))
+    assert (found.value, found.low) == (2.0, pytest.approx(2 - 4.303 / math.sqrt(3), abs=1e-3))
+    assert np.isnan(mean_interval(column(7)).low)
+    assert mean_interval(column(7, 7)).low == 7
+
+
+def test_a_band_is_students_interval_at_each_point() -> None:
+    seeds = np.array([[1.0, 5.0, np.nan], [2.0, 5.0, 1.0], [3.0, 5.0, 1.0]])
+    low, high = curve_band(seeds)
+    by_hand = mean_interval(column(1, 2, 3))
+    assert (low[0], high[0]) == (pytest.approx(by_hand.low), pytest.approx(by_hand.high))
+    assert (low[1], high[1]) == (5.0, 5.0)
+    assert np.isnan(low[2])
+    assert np.isnan(curve_band(seeds[:2])).all(), "two curves say more than their band"
