@@ -48,8 +48,9 @@ test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k at
 test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a browser
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-bench: $(VENV)/.installed $(PEERS)/.installed ## Measure against SB3 and stock RLlib: [ARGS="--only ppo,dqn --seconds 10"]
+bench: $(VENV)/.installed $(PEERS)/.installed ## Measure against SB3, stock RLlib and Ray's tables: [ARGS="--only ppo,dqn --seconds 10"]
 	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)
+	$(if $(findstring --only,$(ARGS)),,$(BIN)/python -m benchmarks.large_runs)
 
 check: $(VENV)/.installed-dev ## Lint, format check and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -5,7 +5,7 @@ RlsweepError                exit 1   base; never raised itself
 ├── UsageError              exit 2   the command line names something that does not exist
 ├── PreflightError          exit 4   the spec is right, but this machine cannot run it
 ├── TrialsFailedError       exit 3   the sweep ended, some trials failed
-├── SweepInterruptedError   exit 130 Ctrl-C; the same command runs the rest
+├── SweepInterruptedError   exit 130 Ctrl-C, 143 another signal; the same command goes on
 ├── RunError                exit 1   a run folder cannot be read or does not hold what was asked for
 └── BundleError             exit 1   a policy bundle is broken or was made for something else
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from signal import SIGINT
 
 __all__ = [
     "BundleError",
@@ -117,9 +118,18 @@ class TrialsFailedError(RlsweepError):
 
 
 class SweepInterruptedError(RlsweepError):
-    """The user stopped the sweep; trials that have ended are kept, the same command runs the rest."""
+    """A signal stopped the sweep; the same command goes on.
+
+    Args:
+        message: what stands.
+        signal: its number; the exit code is 128 more.
+    """
 
     exit_code = 130
+
+    def __init__(self, message: str, signal: int = SIGINT) -> None:
+        super().__init__(message)
+        self.exit_code = 130 if signal == SIGINT else 143
 
 
 class RunError(RlsweepError):

@@ -45,7 +45,7 @@ class History(Callback):
         trial_id = str(trial)
         folder = self._layout.trial(trial_id)
         folder.mkdir(parents=True, exist_ok=True)
-        params = json.dumps(trial.config[TRIAL], indent=1)
+        params = json.dumps({key: trial.config[TRIAL][key] for key in ("values", "seed")}, indent=1)
         (folder / RunLayout.PARAMS_JSON).write_text(params + "\n", "utf-8")
         self._running.add(trial_id)
         self._on_status(trial_id, RUNNING)
@@ -69,7 +69,8 @@ class History(Callback):
             writer.writerow(row)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._end(str(trial), ending(trial))
+        if str(trial) in self._running:  # else it never began: the sweep halts
+            self._end(str(trial), ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         trial_id = str(trial)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from ray.tune import Callback
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,7 +34,10 @@ LONGEST_PAUSE_SECONDS = 300.0
 LAST_SECONDS = 30.0
 """How long the end of a sweep waits for what is not sent yet."""
 
-UNREACHABLE = (MlflowException, RequestException, SQLAlchemyError, OSError)
+MLFLOW_ERRORS = (MlflowException, RequestException, SQLAlchemyError, OSError)
+"""What MLflow's client raises, over HTTP and on a database."""
+
+_NO_ANSWER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
 
 _CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -47,6 +51,13 @@ def answer_soon() -> None:
     """Let MLflow's client say soon that a server does not answer, unless the environment says otherwise."""
     for name, value in _CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the store did not answer at all, so that the next request would fail like this one."""
+    if isinstance(error, MlflowException):
+        return error.error_code in _NO_ANSWER
+    return isinstance(error, (RequestException, SQLAlchemyError))
 
 
 class Keep(Protocol):
@@ -85,13 +96,16 @@ class MLflowTracker(Callback):
         answer_soon()
         self._projection = Projection(self._sweep, self._tracking_uri)
         self._news: set[str] = set()
+        self._running: set[str] = set()
         self._lock = threading.Lock()
         self._ends = threading.Event()
+        self._system: SystemMetricsMonitor | None = None
         self.is_whole = False
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._running.add(str(trial))
         self._note(str(trial))
 
     def on_trial_result(
@@ -100,13 +114,19 @@ class MLflowTracker(Callback):
         self._note(str(trial))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._note(str(trial))
+        if str(trial) in self._running:  # else it never began: the sweep halts
+            self._running.discard(str(trial))
+            self._note(str(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._running.discard(str(trial))
         self._note(str(trial))
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
-        self._status = "FINISHED" if all(trial.status == "TERMINATED" for trial in trials) else "KILLED"
+        has_ended = not self._running and all(trial.status == "TERMINATED" for trial in trials)
+        self._status = "FINISHED" if has_ended else "KILLED"
+        for trial_id in self._running:  # Ctrl-C: Tune leaves without a word on them
+            self._note(trial_id)
         self._ends.set()
         self._thread.join(LAST_SECONDS)
         self._keep(self._projection.parent_run_id, self._projection.run_ids, is_whole=self.is_whole)
@@ -126,24 +146,41 @@ class MLflowTracker(Callback):
         while not ends:
             ends = self._ends.wait(pause or INTERVAL_SECONDS)
             try:
+                self._projection.open()
+                self._watch_system()
                 self._send_news()
                 if ends:
+                    if self._system is not None:
+                        self._system.finish()
                     self._projection.end(self._status)
                     self.is_whole = True
                 pause = 0.0
-            except UNREACHABLE as error:
+            except Exception as error:  # whatever it is, the sweep does without MLflow, and sync tells later
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS) or FIRST_PAUSE_SECONDS
                 if not has_warned:
                     has_warned = True
-                    logger.warning("MLflow does not answer, the sweep goes on without it: %s", error)
+                    logger.warning("MLflow is not told, the sweep goes on without it: %s", error)
+
+    def _watch_system(self) -> None:
+        """MLflow's monitor ends by itself where a server is away, or with the parent run."""
+        if self._sweep.system_metrics and self._system is None:
+            self._system = SystemMetricsMonitor(
+                self._projection.parent_run_id, resume_logging=True, tracking_uri=self._tracking_uri
+            )
+            self._system.start()
 
     def _send_news(self) -> None:
-        self._projection.open()
-        while self._news:
-            with self._lock:
-                trial_id = self._news.pop()
+        """Bring every trial with news in line; one that cannot be brought keeps no other from it."""
+        with self._lock:
+            news, self._news = self._news, set()
+        failures: list[Exception] = []
+        for trial_id in sorted(news):
             try:
-                self._projection.bring(self._describe(trial_id))
-            except BaseException:
-                self._note(trial_id)
-                raise
+                if not (failures and is_away(failures[-1])):
+                    self._projection.bring(self._describe(trial_id))
+                    continue
+            except Exception as error:
+                failures.append(error)
+            self._note(trial_id)
+        if failures:
+            raise failures[0]

@@ -73,12 +73,12 @@ class Chosen:
         points: list[Metric] = []
         for row, offset in _rows(history, position.offset):
             interval = int(row[ENV_STEPS] * MAX_POINTS_PER_KEY / self.env_steps)
-            if interval != position.interval:
+            if interval > position.interval:  # rows that are made again after a restart have points already
                 found = self.points(row)
                 if points and len(points) + len(found) > max_points:
                     break
                 points += found
-            position = replace(position, offset=offset, interval=interval)
+            position = replace(position, offset=offset, interval=max(interval, position.interval))
         return points, position
 
     def points(self, row: Mapping[str, Any]) -> list[Metric]:

@@ -13,17 +13,19 @@ from typing import Any
 
 import yaml
 from mlflow.entities import Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from callbacks.driver.points import Chosen, Position
 
-MAX_METRICS_PER_BATCH = 1000
+MAX_METRICS_PER_BATCH = 900
 MAX_PARAMS_PER_BATCH = 100
 MAX_PARAM_LENGTH = 6000
 MAX_TAG_LENGTH = 5000
-"""Limits of MLflow's log-batch request."""
+"""Limits of MLflow's log-batch request: 1,000 of all kinds, of which 100 are left to tags. Points and the
+position after them must arrive in one request."""
 
 KEY_TAG = "rlsweep.key"
 """By this a run is found again, so that none is made twice."""
@@ -71,6 +73,7 @@ class TrackedSweep:
         tags: versions, spec hash, git; children get them too.
         chosen: which keys of the rows become metrics.
         artifact_location: of a new experiment; None lets the server decide.
+        system_metrics: those of the driver's node are wanted at the parent run while the sweep runs.
         superseded: keys of child runs of earlier attempts, to be moved to the deleted ones.
         run_id: of the parent run; empty where that is not known.
     """
@@ -82,6 +85,7 @@ class TrackedSweep:
     chosen: Chosen
     artifact_location: Path | None = None
     superseded: tuple[str, ...] = ()
+    system_metrics: bool = False
     run_id: str = ""
 
 
@@ -172,6 +176,8 @@ class Projection:
             tags |= {MLFLOW_PARENT_RUN_ID: self.parent_run_id, MLFLOW_RUN_NAME: trial.name}
             run = self._create(trial.key, tags)
         run_id, shown = run.info.run_id, dict(run.data.tags)
+        if shown.get(MLFLOW_PARENT_RUN_ID) != self.parent_run_id:  # the parent was lost, and made again
+            self._client.set_tag(run_id, MLFLOW_PARENT_RUN_ID, self.parent_run_id)
         if POSITION_TAG not in shown:  # new, or whoever made it came no further
             text = yaml.safe_dump(dict(trial.hyperparameters), sort_keys=False)
             self._client.log_text(run_id, text, "hyperparameters.yaml")
@@ -193,17 +199,27 @@ class Projection:
         return str(self._client.create_experiment(self._sweep.name, artifact_location=uri))
 
     def _find(self, run_id: str, key: str) -> Run | None:
-        """The run of that key, or of that id where the key came later; None where it was deleted."""
-        if run_id:
-            run = self._client.get_run(run_id)
-            return run if run.info.lifecycle_stage == "active" else None
+        """The run of that id, else of that key; None where the store has neither, or has deleted it."""
+        run = self._known(run_id) if run_id else None
+        if run is not None:
+            return run
         found = self._client.search_runs(
             [self._experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1
         )
         return found[0] if found else None
 
+    def _known(self, run_id: str) -> Run | None:
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # the store is not the one that gave the id
+                return None
+            raise
+        return run if run.info.lifecycle_stage == "active" else None
+
     def _create(self, key: str, tags: Mapping[str, str]) -> Run:
-        return self._client.create_run(self._experiment_id, tags={**tags, KEY_TAG: key})
+        all_tags = {tag.key: tag.value for tag in _run_tags({**tags, KEY_TAG: key})}
+        return self._client.create_run(self._experiment_id, tags=all_tags)
 
 
 def _run_tags(tags: Mapping[str, str]) -> list[RunTag]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rlsweep.cli import runs, specs  # noqa: F401  they add their commands to the app
+from rlsweep.cli import policies, runs, specs  # noqa: F401  they add their commands to the app
 from rlsweep.cli.app import app, messages
 from rlsweep.errors import RlsweepError
 

@@ -72,12 +72,22 @@ def located(loaded: LoadedSpec) -> Iterator[None]:
         raise SpecError(issues) from error
 
 
+def is_uri(name: str) -> bool:
+    """Whether it names something in MLflow."""
+    return name.startswith(("models:/", "runs:/"))
+
+
 def run_layout(run: str, storage: Path) -> RunLayout:
-    """Where a run lies.
+    """Where a run lies, by its name, or by `models:/…` or `runs:/…` that came of it.
 
     Raises:
         UsageError: there is none of that name.
+        RunError: MLflow does not know the URI.
     """
+    if is_uri(run):  # MLflow takes a second to import
+        from rlsweep.run.sources import run_name_of
+
+        run = run_name_of(run, Storage(storage))
     layout = Storage(storage).run(run)
     if layout.manifest.is_file():
         return layout
@@ -109,7 +119,7 @@ def print_table(header: list[str], lines: list[list[str]], console: Console = da
     """A table as wide as the terminal."""
     table = Table(*header)
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(escape, line))
     console.print(table)
 
 
@@ -131,4 +141,4 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 
 def _shown(value: Any) -> str:
-    return escape(value if isinstance(value, str) else json.dumps(value))
+    return value if isinstance(value, str) else json.dumps(value)

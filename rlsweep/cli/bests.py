@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlsweep.errors import UsageError
 from rlsweep.store.layout import RunLayout
 
 if TYPE_CHECKING:
     from rlsweep.run.export import Best
-    from rlsweep.run.rollout import Summary
+    from rlsweep.run.game_statistics import Summary
 
 
 def best_text(found: Best, place: str) -> str:
     """Two lines: the configuration over its seeds, and its checkpoint with the reason."""
     configuration, checkpoint = found.configuration, found.checkpoint
-    score = f"{checkpoint.metric} {configuration.value:.2f}, mean of {configuration.seeds_text}"
+    objective = found.objective
+    score = f"{objective.key} {configuration.value:.2f}, {objective.over_seeds} of {configuration.seeds_text}"
     return (
         f"{place}: {configuration.config_id} ({score})\n"
         f"from: {checkpoint.path} ({checkpoint.metric} {checkpoint.value:.2f} after "
@@ -28,7 +30,9 @@ def best_data(found: Best) -> dict[str, Any]:
     configuration, checkpoint = found.configuration, found.checkpoint
     return {
         "configuration": configuration.config_id,
-        "last_mean": configuration.value,
+        "objective": found.objective.key,
+        "over_seeds": found.objective.over_seeds,
+        "value": configuration.value,
         "seeds": [trial.seed for trial in configuration.trials],
         "trial": checkpoint.trial_id,
         "checkpoint": str(checkpoint.path),
@@ -38,10 +42,10 @@ def best_data(found: Best) -> dict[str, Any]:
     }
 
 
-def rollout_data(folder: Path, scores: list[float], summary: Summary, video: Path | None) -> dict[str, Any]:
+def rollout_data(place: str, scores: list[float], summary: Summary, video: Path | None) -> dict[str, Any]:
     """A rollout for programs."""
     return {
-        "bundle": str(folder),
+        "bundle": place,
         "scores": scores,
         "mean": summary.mean.value,
         "mean_low": summary.mean.low,
@@ -53,9 +57,18 @@ def rollout_data(folder: Path, scores: list[float], summary: Summary, video: Pat
     }
 
 
-def frames_per_env_step(layout: RunLayout) -> int:
-    """Of a run's environment, by which `--at 40M frames` is divided."""
+def env_steps_at(at: str, layout: RunLayout) -> int:
+    """`--at 1M`, or `--at 40M frames` of a run's environment.
+
+    Raises:
+        UsageError: it is no number of env steps.
+    """
     from rlsweep.spec import EnvSpec
+    from rlsweep.spec.quantities import parse_env_steps
     from rlsweep.store.manifest import Manifest
 
-    return EnvSpec.model_validate(Manifest.read(layout).spec["env"]).frames_per_env_step
+    env = EnvSpec.model_validate(Manifest.read(layout).spec["env"])
+    try:
+        return int(parse_env_steps(at, env.frames_per_env_step))
+    except ValueError as error:
+        raise UsageError(f"--at {at}: {error}") from None

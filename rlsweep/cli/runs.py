@@ -1,9 +1,10 @@
-"""Commands that run sweeps and read what came out: run, report, best, rollout, ui."""
+"""Commands that run sweeps and show what came out: run, report, status, sync, ui."""
 
 from __future__ import annotations
 
 import os
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,12 +27,18 @@ from rlsweep.cli.app import (
     print_table,
     run_layout,
 )
-from rlsweep.cli.bests import best_data, best_text, frames_per_env_step, rollout_data
+from rlsweep.cli.bests import env_steps_at
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
-from rlsweep.errors import RunError, TrialsFailedError, UsageError
+from rlsweep.errors import RlsweepError, TrialsFailedError
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
 from rlsweep.store.manifest import FAILED, RUNNING
+
+
+class Retry(StrEnum):
+    """Which trials of an earlier run are tried again."""
+
+    FAILED = "failed"
 
 
 @app.command()
@@ -44,9 +51,12 @@ def run(
     supersede: Annotated[
         bool, typer.Option("--supersede", help="Set aside ended trials of another spec of this name.")
     ] = False,
+    retry: Annotated[
+        Retry | None, typer.Option("--retry", help="Let trials that failed go on from their checkpoints.")
+    ] = None,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
-    """Run a sweep; run again, it skips the trials that have ended."""
+    """Run a sweep; run again, it goes on where it was interrupted."""
     loaded = load_spec(
         spec, profile, [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
     )
@@ -62,7 +72,12 @@ def run(
         plan = make(loaded.sweep, machine)
         print_summary(summarize(plan, Storage(storage)), messages)
         launched = launch(
-            plan, Storage(storage), profile=profile or "", supersede=supersede, files=loaded.files
+            plan,
+            Storage(storage),
+            profile=profile or "",
+            supersede=supersede,
+            retry_failed=retry is Retry.FAILED,
+            files=loaded.files,
         )
     name, manifest = loaded.sweep.name, launched.manifest
     if launched.spent:
@@ -71,7 +86,7 @@ def run(
     if launched.is_tracked:
         try:
             sync(name, storage)
-        except RunError as error:
+        except RlsweepError as error:  # it has run, and stands on disk
             messages.print(f"{error}; later: rlsweep sync {name}", soft_wrap=True, style="yellow")
     messages.print(
         f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5", soft_wrap=True
@@ -80,7 +95,9 @@ def run(
     if failed:
         layout = Storage(storage).run(name)
         traces = "\n".join(f"  {layout.trial(trial_id) / RunLayout.ERROR_TXT}" for trial_id in failed)
-        raise TrialsFailedError(f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}")
+        raise TrialsFailedError(
+            f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}\ntry again: --retry failed"
+        )
 
 
 @app.command()
@@ -101,12 +118,13 @@ def report(
     from analysis.cuts import parse_cut
     from analysis.findings import find, find_together
     from analysis.report import INDEX, SUMMARY_MD, write_report
+    from rlsweep.run.study import write_study
 
     layouts = [experiment_layout(run, storage) for run in runs]
     cut = parse_cut(at) if at else None
-    folder = output or layouts[0].report
-    if len(layouts) > 1:
-        folder = output or layouts[0].report / f"with-{'-'.join(one.root.name for one in layouts[1:])}"
+    parts = [f"with-{one.root.name}" for one in layouts[1:]] + ([f"at-{at}"] if at else [])
+    # What `rlsweep sync` sends is the report of this run alone, to its end.
+    folder = output or layouts[0].report.joinpath("-".join(parts).replace(" ", "-").replace("/", "-"))
     while True:
         found = find(layouts[0], cut) if len(layouts) == 1 else find_together(layouts, cut)
         is_running = watch is not None and any(one.record.status == RUNNING for one in found.run.trials)
@@ -116,6 +134,8 @@ def report(
             folder,
             refresh_seconds=watch if is_running else None,
         )
+        if len(layouts) == 1 and layouts[0].manifest.is_file():
+            write_study(layouts[0])
         header, *lines = found.table
         print_table(header, lines)
         if not is_running or watch is None:
@@ -166,95 +186,22 @@ def sync(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
 
 
 @app.command()
-def best(
+def rewind(
     run: Run,
-    seed: Annotated[int | None, typer.Option(min=0, help="Choose among this seed's checkpoints.")] = None,
-    at: Annotated[
-        str | None, typer.Option(help="The checkpoint nearest to so many env steps: 1M, 40M frames.")
-    ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Show so many configurations; the first is exported.")] = 1,
-    export: Annotated[Path | None, typer.Option(help="Folder for the bundle, instead of best/.")] = None,
-    as_json: AsJson = False,
+    at: Annotated[str, typer.Option(help="Env steps: 1M, 40M frames.")],
+    trials: Annotated[list[str] | None, typer.Option("--trial", help="Id of a trial; all otherwise.")] = None,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
-    """Name the winning configuration, say how its checkpoint was chosen, export its policy as a bundle."""
-    from rlsweep.run.export import best_of
-    from rlsweep.run.export import export as export_bundle
-    from rlsweep.spec.quantities import parse_env_steps
+    """Let trials go on from the checkpoint nearest to some env steps, with the next `rlsweep run`."""
+    from rlsweep.run.going_on import rewind as set_back
+    from rlsweep.run.launch import locked
 
     layout = run_layout(run, storage)
-    try:
-        at_env_steps = parse_env_steps(at, frames_per_env_step(layout)) if at else None
-    except ValueError as error:
-        raise UsageError(f"--at {at}: {error}") from None
-    found = best_of(layout, top=top, seed=seed, at_env_steps=at_env_steps)
-    bundle = export or layout.best
-    export_bundle(found[0].checkpoint, bundle)
-    if as_json:
-        choices = [best_data(one) for one in found]
-        print_json({**choices[0], "bundle": str(bundle), "top": choices})
-        return
-    for place, one in enumerate(found, 1):
-        print(best_text(one, "winner" if place == 1 else f"place {place}"))
-    print(f"bundle: {bundle}")
-
-
-@app.command()
-def rollout(
-    source: Annotated[
-        str,
-        typer.Argument(metavar="RUN|BUNDLE|URI", help="A run, a bundle's folder, or models:/NAME@best."),
-    ],
-    games: Annotated[int, typer.Option(min=1, help="Whole games to play.")] = 5,
-    greedy: Annotated[
-        bool, typer.Option("--greedy/--sample", help="The likeliest action, or a sampled one.")
-    ] = False,
-    epsilon: Annotated[float, typer.Option(min=0, max=1, help="Share of actions drawn uniformly.")] = 0.0,
-    sticky: Annotated[
-        float | None, typer.Option(min=0, max=0.99, help="Sticky actions, instead of those of training.")
-    ] = None,
-    video: Annotated[Path | None, typer.Option(help="Write an MP4 or GIF of the games.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same games.")] = 0,
-    as_json: AsJson = False,
-    storage: StorageDir = DEFAULT_STORAGE,
-) -> None:
-    """Play whole games with the best policy and print their unclipped scores."""
-    from rlsweep.rl.bundle import DESCRIPTION, load_bundle
-    from rlsweep.run import rollout as rollouts
-
-    folder = Path(source)
-    if source.startswith(("models:/", "runs:/")):
-        from rlsweep.run.model import download_bundle
-        from rlsweep.run.tracking import tracking_uri
-
-        folder = download_bundle(source, tracking_uri(Storage(storage)))
-    elif not (folder / DESCRIPTION).is_file():
-        from rlsweep.run.export import export_best
-
-        layout = run_layout(source, storage)
-        export_best(layout)
-        folder = layout.best
-    bundle = load_bundle(folder)
-    played = rollouts.rollout(
-        bundle,
-        games,
-        greedy=greedy,
-        epsilon=epsilon,
-        sticky_actions=sticky,
-        seed=seed,
-        video=video,
-        on_game=None
-        if as_json
-        else lambda game: print(f"score {game.score:g} ({game.env_steps:,} env steps)", flush=True),
-    )
-    scores = [game.score for game in played]
-    summary = rollouts.summarize(scores, bundle.env.id)
-    if as_json:
-        print_json(rollout_data(folder, scores, summary, video))
-        return
-    print(summary)
-    if video is not None:
-        print(f"video: {video}")
+    at_env_steps = env_steps_at(at, layout)
+    with locked(layout):
+        found = set_back(layout, trials or [], at_env_steps)
+    for trial_id, env_steps in found.items():
+        print(f"{trial_id}: goes on after {env_steps:,} env steps")
 
 
 @app.command()
@@ -264,7 +211,7 @@ def ui(
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
     """Serve the MLflow UI over the embedded store, or name the server of MLFLOW_TRACKING_URI."""
-    from rlsweep.run.tracking import mlflow_server_command, remote_tracking_server
+    from rlsweep.run.tracking_store import mlflow_server_command, remote_tracking_server
 
     remote = remote_tracking_server()
     if remote:

@@ -22,7 +22,7 @@ from rlsweep.spec import Sweep
 from rlsweep.spec.check import words
 from rlsweep.spec.rules import trial_rules
 from rlsweep.spec.values import SWEPT, data_with_values
-from rlsweep.store.manifest import TRIAL
+from rlsweep.store.manifest import ENV_ID, TRIAL
 
 _TRIED_CONFIGURATIONS = 100
 """Configurations that are drawn to see whether a space holds some that cannot be."""
@@ -34,7 +34,7 @@ class PlannedTrial:
 
     Attributes:
         id: readable, and unique through a hash of configuration and seed; the folder's name.
-        config_id: the same for all seeds of the configuration.
+        config_id: the same for all seeds and games of the configuration.
         values: the swept values by dotted path.
         seed: of environments, network and exploration.
         sweep: the spec with the values put in: all that the trial needs.
@@ -51,7 +51,7 @@ class PlannedTrial:
     @property
     def tune_config(self) -> dict[str, Any]:
         """All that Tune is told of it; the rest stands in the plan."""
-        return {TRIAL: {"values": self.values, "seed": self.seed}}
+        return {TRIAL: {"id": self.id, "values": self.values, "seed": self.seed}}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class Plan:
         resolved = realize(self.sweep, values)
         is_own = resolved.resources != self.sweep.resources
         resources = self._resolve(resolved) if is_own else self._base_resources
-        return PlannedTrial(trial_id(values, seed), config_id(values), values, seed, resolved, resources)
+        name = config_id({path: values[path] for path in values if path != ENV_ID or not self.sweep.games})
+        return PlannedTrial(trial_id(values, seed), name, values, seed, resolved, resources)
 
     def _resolve(self, resolved: Sweep) -> TrialResources:
         return resolve(resolved, self.machine, self._trials_at_once)

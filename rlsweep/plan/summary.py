@@ -73,7 +73,9 @@ class Summary:
         """What and how much, one line each."""
         plan, work, sweep = self.plan, self.work, self.plan.sweep
         confirming = f", then {work.confirming_trials} to confirm the best" if work.confirming_trials else ""
-        configurations = f"{plan.num_configurations} configurations x {len(sweep.seeds)} seeds"
+        games = f" x {len(sweep.games)} games" if sweep.games else ""
+        different = plan.num_configurations // max(1, len(sweep.games))
+        configurations = f"{different} configurations{games} x {len(sweep.seeds)} seeds"
         nodes = f"{len(plan.machine.nodes)} node{'s' if len(plan.machine.nodes) > 1 else ''}"
         machine = f"{plan.machine.cpus} CPUs and {plan.machine.gpus:g} GPUs of {nodes}"
         found = [

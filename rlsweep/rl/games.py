@@ -92,6 +92,11 @@ class GameRecorder(VectorWrapper):
             )
         return observations, rewards, terminations, truncations, infos
 
+    @property
+    def scores(self) -> np.ndarray:
+        """(num_envs,) of the games that are played now, or have just ended."""
+        return self._scores.copy()
+
     def pop_games(self) -> list[Game]:
         """The games that ended since the last call, in the order of their ends."""
         games, self._games = self._games, []

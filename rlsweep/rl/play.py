@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
@@ -21,18 +22,33 @@ MAX_PARALLEL_GAMES = 16
 """Environments stepped together; more win little and take memory."""
 
 
+@dataclass(frozen=True)
+class Moment:
+    """The environment after its reset, or after an env step.
+
+    Attributes:
+        ended: games that ended with this step.
+        scores: (num_envs,) of the games that are played, or have just ended.
+        left: (num_envs,) games that each sub-environment has still to end; it goes on after its last.
+    """
+
+    ended: list[Game]
+    scores: np.ndarray
+    left: np.ndarray
+
+
 def play_games(
-    policy: Policy,
-    environment: VectorEnv,
-    games: int,
-    *,
-    greedy: bool,
-    seed: int,
-    epsilon: float = 0.0,
-    on_step: Callable[[VectorEnv], None] | None = None,
-    on_game: Callable[[Game], None] | None = None,
+    policy: Policy, environment: VectorEnv, games: int, *, greedy: bool, seed: int, epsilon: float = 0.0
 ) -> list[Game]:
-    """Play `games` whole games.
+    """The games of `moments`, in the order of their ends; arguments and errors as there."""
+    played = moments(policy, environment, games, greedy=greedy, seed=seed, epsilon=epsilon)
+    return [game for moment in played for game in moment.ended]
+
+
+def moments(
+    policy: Policy, environment: VectorEnv, games: int, *, greedy: bool, seed: int, epsilon: float = 0.0
+) -> Iterator[Moment]:
+    """Play `games` whole games, step by step.
 
     Each sub-environment plays a number of games that is fixed beforehand. Taking the first games to end
     instead would prefer short ones, which are the bad ones in most games.
@@ -44,11 +60,9 @@ def play_games(
         greedy: the likeliest action instead of a sampled one.
         seed: of the environments and of sampling; the same seed plays the same games.
         epsilon: share of actions that are drawn uniformly instead; of discrete ones only.
-        on_step: called after the reset and each step, for example to take a picture.
-        on_game: called with each game as it ends.
 
-    Returns:
-        The games in the order of their ends.
+    Yields:
+        The reset, and each env step until all games have ended.
 
     Raises:
         RunError: a game does not end within MAX_ENV_STEPS_PER_GAME.
@@ -59,13 +73,11 @@ def play_games(
     generator = torch.Generator().manual_seed(seed)
     observations, _ = environment.reset(seed=seed)
     recorder.pop_games()
-    played: list[Game] = []
+    yield Moment([], recorder.scores, left.copy())
     lengths = np.zeros(environment.num_envs, dtype=np.int64)
     while left.any():
         if lengths.max() >= MAX_ENV_STEPS_PER_GAME:
             raise RunError(f"a game has not ended after {lengths.max():,} env steps: does it have a limit?")
-        if on_step is not None:
-            on_step(environment)
         with torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(observations))
             actions = policy.act(tensor, greedy=greedy, generator=generator)
@@ -73,14 +85,13 @@ def play_games(
             actions = _with_random_ones(actions, environment, epsilon, generator)
         observations, *_ = environment.step(actions)
         lengths += 1
+        ended = []
         for game in recorder.pop_games():
             lengths[game.env_index] = 0
             if left[game.env_index] > 0:
                 left[game.env_index] -= 1
-                played.append(game)
-                if on_game is not None:
-                    on_game(game)
-    return played
+                ended.append(game)
+        yield Moment(ended, recorder.scores, left.copy())
 
 
 def _with_random_ones(

@@ -6,15 +6,14 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from analysis.comparison import ConfigurationResult, compare, winner
-from analysis.history import read_summary
+from analysis.history import RunHistory, read_summary
 from rlsweep.errors import RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, load_bundle
 from rlsweep.store.checkpoint import read_row, verify
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import Objective
+from rlsweep.store.manifest import Objective, short_game
 from rlsweep.store.rows import AUC, ENV_STEPS, SCORE, SCORE_VALID
 
 
@@ -45,18 +44,25 @@ class Best:
     """A configuration of a run, and the checkpoint that stands for it.
 
     Attributes:
+        objective: what configurations are compared by.
         configuration: over its seeds.
         checkpoint: the chosen one among its trials.
         reason: why that one, in words.
     """
 
+    objective: Objective
     configuration: ConfigurationResult
     checkpoint: BestCheckpoint
     reason: str
 
 
 def best_of(
-    layout: RunLayout, *, top: int = 1, seed: int | None = None, at_env_steps: int | None = None
+    layout: RunLayout,
+    *,
+    top: int = 1,
+    seed: int | None = None,
+    game: str | None = None,
+    at_env_steps: int | None = None,
 ) -> list[Best]:
     """The best configurations over their seeds, each with the best of its checkpoints.
 
@@ -64,26 +70,34 @@ def best_of(
         layout: of the run.
         top: how many, at most; a configuration without a whole checkpoint has no place.
         seed: choose among the checkpoints of this seed alone; the order of configurations stays that of all.
+        game: of several, choose among the checkpoints of this one alone (`Pong`, or its id).
         at_env_steps: the checkpoint nearest to so many env steps, instead of the best one.
 
     Raises:
-        RunError: there is no run, no valid result, no such seed, or no whole checkpoint.
+        RunError: there is no run, no valid result, no such seed or game, or no whole checkpoint.
     """
     run = read_summary(layout)
     winner(run)  # says what is missing where nothing has a value
     ranked = [one for one in compare(run) if one.valid_seeds]
-    seeds = sorted({trial.seed for one in ranked for trial in one.trials})
-    if seed is not None and seed not in seeds:
-        raise RunError(f"{run.manifest.name} has no seed {seed}; there are: {', '.join(map(str, seeds))}")
-    objective = run.objective.on_the_way
-    if objective.key == AUC:  # a property of the whole curve, not of a policy
-        objective = Objective(SCORE, "maximize")
+    trials = [trial for one in ranked for trial in one.trials]
+    if seed is not None:
+        _check_known(run, "seed", str(seed), {str(trial.seed) for trial in trials})
+    if game is not None:
+        _check_known(run, "game", short_game(game), {trial.game for trial in trials if trial.game})
+    chosen_by = run.objective.on_the_way
+    if chosen_by.key == AUC:  # a property of the whole curve, not of a policy
+        chosen_by = Objective(SCORE, "maximize")
     found: list[Best] = []
     for configuration in ranked:
-        ids = [trial.trial_id for trial in configuration.trials if seed is None or trial.seed == seed]
-        candidates = _candidates(layout, ids, objective.key)
+        ids = [
+            trial.trial_id
+            for trial in configuration.trials
+            if seed in (None, trial.seed) and (not game or trial.game == short_game(game))
+        ]
+        candidates = _candidates(layout, ids, chosen_by.key)
         if candidates:
-            found.append(_chosen(configuration, candidates, objective, at_env_steps))
+            checkpoint, reason = _chosen(candidates, chosen_by, at_env_steps)
+            found.append(Best(run.objective, configuration, checkpoint, reason))
         if len(found) == top:
             return found
     if not found:
@@ -93,34 +107,26 @@ def best_of(
     return found
 
 
-def export_best(layout: RunLayout, target: Path | None = None, **choice: Any) -> Best:
-    """Export the policy of the first of `best_of`, to `best/` or to a folder of the user's.
-
-    Raises:
-        RunError: as `best_of`.
-        BundleError: the policy cannot be loaded.
-    """
-    best = best_of(layout, **choice)[0]
-    export(best.checkpoint, target or layout.best)
-    return best
+def _check_known(run: RunHistory, what: str, wanted: str, known: set[str]) -> None:
+    if wanted not in known:
+        there = ", ".join(sorted(known)) or "none"
+        raise RunError(f"{run.manifest.name} has no {what} {wanted}; there are: {there}")
 
 
 def _chosen(
-    configuration: ConfigurationResult,
-    candidates: list[Candidate],
-    objective: Objective,
-    at_env_steps: int | None,
-) -> Best:
+    candidates: list[Candidate], objective: Objective, at_env_steps: int | None
+) -> tuple[BestCheckpoint, str]:
+    """One of the checkpoints, and why."""
     count = len(candidates)
     among = f"of {count} whole checkpoint{'s' if count > 1 else ''}"
     if at_env_steps is not None:
         nearest = min(candidates, key=lambda found: abs(found[0].env_steps - at_env_steps))[0]
-        return Best(configuration, nearest, f"the nearest to {at_env_steps:,} env steps {among}")
+        return nearest, f"the nearest to {at_env_steps:,} env steps {among}"
     chosen = _best(candidates, maximize=objective.maximize)
     if any(is_valid for _, is_valid in candidates):
         word = "highest" if objective.maximize else "lowest"
-        return Best(configuration, chosen, f"the {word} {objective.key} {among}")
-    return Best(configuration, chosen, f"the last {among}: none has a valid {objective.key}")
+        return chosen, f"the {word} {objective.key} {among}"
+    return chosen, f"the last {among}: none has a valid {objective.key}"
 
 
 def _best(candidates: list[Candidate], *, maximize: bool) -> BestCheckpoint:

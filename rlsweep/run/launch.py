@@ -14,9 +14,9 @@ from filelock import FileLock, Timeout
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan
 from rlsweep.rl import preflight
-from rlsweep.run.manifest import continue_run
+from rlsweep.run.manifest import Continuation, continue_run
 from rlsweep.run.rounds import Rounds
-from rlsweep.run.tracking import check_tracking
+from rlsweep.run.tracking_store import check_tracking
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
 
@@ -42,19 +42,21 @@ def launch(
     *,
     profile: str = "",
     supersede: bool = False,
+    retry_failed: bool = False,
     files: Sequence[Path] = (),
 ) -> Launched:
     """Run every trial of a plan that has not ended yet.
 
-    A trial that ended before, with the same spec and seed, is not run again. One that was interrupted or
-    whose spec has changed starts anew; its old folder moves to `superseded/`, its old run to MLflow's
-    deleted ones.
+    A trial that ended before, with the same spec and seed, is not run again; one that was interrupted goes on
+    from its last whole checkpoint. One whose spec has changed starts anew; its old folder moves to
+    `superseded/`, its old run to MLflow's deleted ones.
 
     Args:
         plan: made for the machine of the running `ray_session` (`rlsweep.run.session`).
         storage: where the run folder and the embedded MLflow store lie.
         profile: name of the spec's profile, noted in the manifest.
         supersede: set aside ended trials of another spec under the same name, instead of refusing.
+        retry_failed: trials that failed go on too.
         files: of the spec, kept beside the resolved one in the manifest.
 
     Returns:
@@ -63,14 +65,22 @@ def launch(
     Raises:
         PreflightError: a trial cannot run on this machine, another process is running this sweep, or the
             run holds ended trials of another spec.
-        SweepInterruptedError: the user stopped it; trials that have ended are kept.
+        SweepInterruptedError: it was told to stop; what ran has left a checkpoint.
     """
     preflight.check(plan)
     check_tracking(storage)
     layout = storage.run(plan.sweep.name)
     layout.root.mkdir(parents=True, exist_ok=True)
     with locked(layout):
-        return _launch(plan, storage, layout, profile, supersede, files)
+        before = Manifest.read(layout) if layout.manifest.exists() else None
+        continuation = continue_run(plan, before, profile, retry_failed=retry_failed)
+        if continuation.lost and not supersede:
+            raise PreflightError(
+                f"{layout.root} holds {len(continuation.lost)} ended trials of another spec, first "
+                f"{continuation.lost[0].id}; give this one another name (--set name=…), or set them aside "
+                "with --supersede"
+            )
+        return _launch(plan, storage, layout, continuation, files)
 
 
 @contextmanager
@@ -92,16 +102,8 @@ def locked(layout: RunLayout) -> Iterator[None]:
 
 
 def _launch(
-    plan: Plan, storage: Storage, layout: RunLayout, profile: str, supersede: bool, files: Sequence[Path]
+    plan: Plan, storage: Storage, layout: RunLayout, continuation: Continuation, files: Sequence[Path]
 ) -> Launched:
-    before = Manifest.read(layout) if layout.manifest.exists() else None
-    continuation = continue_run(plan, before, profile)
-    if continuation.lost and not supersede:
-        raise PreflightError(
-            f"{layout.root} holds {len(continuation.lost)} ended trials of another spec, first "
-            f"{continuation.lost[0].id}; give this one another name (--set name=…), or set them aside with "
-            "--supersede"
-        )
     rounds = Rounds(plan, continuation, layout, storage)
     _set_aside([layout.trial(record.id) for record in continuation.superseded], layout)
     continuation.manifest.write(layout)

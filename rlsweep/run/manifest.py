@@ -11,25 +11,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from analysis.comparison import last_row
 from analysis.own_rows import read_rows
+from analysis.reading import last_row
 from rlsweep.errors import SpecError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.space import Values
-from rlsweep.run.searching import SeedResult
+from rlsweep.run.outcomes import SeedResult
 from rlsweep.run.throughput import this_node, workload
 from rlsweep.spec import Sweep
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import (
+    CONFIRM,
     DIVERGED,
     ENDED,
+    FAILED,
     FINISHED,
+    INTERRUPTED,
+    PENDING,
     SEARCH,
     Manifest,
     Objective,
     TrialRecord,
     content_hash,
 )
+from rlsweep.store.rows import HUMAN_NORMALIZED, SCORE
 
 _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy")
 
@@ -67,9 +72,16 @@ def new_record(trial: PlannedTrial, phase: str = SEARCH) -> TrialRecord:
 
 
 def objectives(sweep: Sweep) -> list[Objective]:
-    """A sweep's objectives as the manifest keeps them."""
+    """A sweep's objectives as the manifest keeps them.
+
+    Scores of several games are on scales of their own; within a game `human_normalized` orders alike.
+    """
     length = sweep.stop.env_steps
-    return [Objective(o.key, o.goal, o.over_seeds, o.threshold, length) for o in sweep.objective]
+    keys = [HUMAN_NORMALIZED if sweep.games and o.key == SCORE else o.key for o in sweep.objective]
+    return [
+        Objective(key, o.goal, o.over_seeds, o.threshold, length)
+        for key, o in zip(keys, sweep.objective, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -78,8 +90,8 @@ class Continuation:
 
     Attributes:
         manifest: of the plan; trials that ended before keep their status.
-        waiting: the records that have to run.
-        superseded: earlier records that no longer count: interrupted, or of another spec.
+        waiting: the records that have to run; begun ones go on from their checkpoints.
+        superseded: earlier records that no longer count: of another spec.
         lost: those of them that had ended, in a run made without a profile: work that a user would miss.
     """
 
@@ -89,12 +101,15 @@ class Continuation:
     lost: list[TrialRecord]
 
 
-def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Continuation:
+def continue_run(
+    plan: Plan, before: Manifest | None, profile: str = "", *, retry_failed: bool = False
+) -> Continuation:
     """What is left to do of `plan` where `before` is the run's manifest so far.
 
-    A trial that ended is kept if it depends on the same content; one that the scheduler stopped, only while
-    scheduler and objective are the same. Trials outside of the plan (another seed, another value) stay in
-    the manifest while they are comparable: same environment, same training, same stop.
+    A trial counts while it depends on the same content. One that ended is not run again, but for one that the
+    scheduler stopped, where scheduler or objective are others now; one that failed, only on request. Trials
+    outside of the plan (another seed, another value) stay in the manifest while they are comparable: same
+    environment, same training, same stop.
     """
     manifest = new_manifest(plan, profile)
     if before is None:
@@ -106,29 +121,34 @@ def continue_run(plan: Plan, before: Manifest | None, profile: str = "") -> Cont
     ended = ENDED if same_scheduler else (FINISHED, DIVERGED)
     known = {record.id: record for record in before.trials}
     if not plan.sweep.search.is_listed:
-        manifest.trials += [new_record(trial) for trial in _still_planned(plan, before, ended)]
+        manifest.trials += [new_record(trial) for trial in _still_planned(plan, before)]
+    final = ended if retry_failed else (*ended, FAILED)
     superseded = []
     for record in manifest.trials:
         old = known.pop(record.id, None)
-        if old is not None and old.hash == record.hash and old.status in ended:
-            record.status = old.status
+        if old is not None and old.hash == record.hash:
+            record.status = old.status if old.status in (*final, PENDING) else INTERRUPTED
             record.mlflow_key, record.mlflow_run_id = old.mlflow_key, old.mlflow_run_id
         elif old is not None:
             superseded.append(old)
-    waiting = [record for record in manifest.trials if record.status not in ENDED]
+    waiting = [record for record in manifest.trials if record.status in (PENDING, INTERRUPTED)]
     is_comparable = before.comparison_hash == manifest.comparison_hash
     for old in known.values():
-        (manifest.trials if is_comparable and old.status in ended else superseded).append(old)
-    manifest.mlflow.superseded += [record.mlflow_key for record in superseded]
+        is_kept = is_comparable and (old.status in final or old.phase == CONFIRM)
+        if is_kept and old.status not in (*final, PENDING):
+            old.status = INTERRUPTED  # the round of confirmation goes on with it
+        (manifest.trials if is_kept else superseded).append(old)
+    had_runs = [record for record in superseded if record.status != PENDING]
+    manifest.mlflow.superseded += [record.mlflow_key for record in had_runs]
     lost = [] if before.profile else [old for old in superseded if old.status in ENDED]
     return Continuation(manifest, waiting, superseded, lost)
 
 
-def _still_planned(plan: Plan, before: Manifest, ended: tuple[str, ...]) -> list[PlannedTrial]:
-    """The trials that a search which learns has proposed in earlier runs, and that have ended."""
+def _still_planned(plan: Plan, before: Manifest) -> list[PlannedTrial]:
+    """The trials that a search which learns has proposed in earlier runs, and that have begun."""
     found = []
     for record in before.trials:
-        if record.status in ended and record.seed in plan.sweep.seeds and record.phase == SEARCH:
+        if record.status != PENDING and record.seed in plan.sweep.seeds and record.phase == SEARCH:
             try:
                 trial = plan.trial(record.values, record.seed)
             except SpecError:
@@ -139,12 +159,14 @@ def _still_planned(plan: Plan, before: Manifest, ended: tuple[str, ...]) -> list
 
 
 def known_results(manifest: Manifest, layout: RunLayout) -> list[tuple[Values, dict[int, SeedResult]]]:
-    """The configurations of the search that earlier runs have tried, with how their seeds ended."""
+    """The configurations of the search that earlier runs have begun, with how those seeds ended that have."""
     found: dict[str, tuple[Values, dict[int, SeedResult]]] = {}
     for record in manifest.trials:
-        if record.status in ENDED and record.phase == SEARCH:
+        if record.status == PENDING or record.phase != SEARCH:
+            continue
+        _, results = found.setdefault(record.config_id, (record.values, {}))
+        if record.status in (*ENDED, FAILED):
             rows, _ = read_rows(layout.result_json(record.id))
-            _, results = found.setdefault(record.config_id, (record.values, {}))
             results[record.seed] = SeedResult(record.status, last_row(rows))
     return list(found.values())
 

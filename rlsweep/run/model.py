@@ -10,6 +10,7 @@ from pathlib import Path
 import gymnasium
 import mlflow
 import numpy as np
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
@@ -23,6 +24,8 @@ MODEL_PATH = "policy"
 """Of the model among the parent run's artifacts."""
 
 ALIAS = "best"
+
+MODELS = "models:/"
 
 _REQUIREMENTS = ("torch", "numpy", "gymnasium", "ale-py", "safetensors", "pydantic", "pyyaml", "scipy")
 _ROOT = Path(__file__).parents[1]
@@ -92,15 +95,18 @@ def signature(bundle: Bundle) -> ModelSignature:
     )
 
 
-def download_bundle(uri: str, tracking_uri: str) -> Path:
-    """The policy bundle of `models:/NAME@best` or `runs:/ID/policy`, in a folder of its own.
+def download_bundle(uri: str, tracking_uri: str, target: Path) -> Path:
+    """The policy bundle of `models:/NAME@best` or `runs:/ID/policy`, below a folder that is made for it.
 
     Raises:
         RunError: MLflow has no such model, or it holds no bundle.
     """
     try:
         source = _source(uri, MlflowClient(tracking_uri))
-        folder = Path(mlflow.artifacts.download_artifacts(source, tracking_uri=tracking_uri))
+        target.mkdir(parents=True)
+        folder = Path(
+            mlflow.artifacts.download_artifacts(source, tracking_uri=tracking_uri, dst_path=str(target))
+        )
     except (MlflowException, OSError) as error:
         raise RunError(f"{uri}: {error}") from None
     found = sorted(folder.rglob(DESCRIPTION))
@@ -110,16 +116,29 @@ def download_bundle(uri: str, tracking_uri: str) -> Path:
     return found[0].parent
 
 
+def run_of(uri: str, client: MlflowClient) -> str:
+    """The id of the run that a `models:/…` or `runs:/…` belongs to.
+
+    Raises:
+        MlflowException: there is no such model.
+    """
+    if uri.startswith(MODELS):
+        return str(_version(uri, client).run_id)
+    return uri.removeprefix("runs:/").split("/")[0]
+
+
 def _source(uri: str, client: MlflowClient) -> str:
-    """Where the artifacts of `models:/NAME@alias` or `models:/NAME/1` lie; MLflow would look for the model in
-    the registry of its global settings."""
-    name, at, alias = uri.removeprefix("models:/").partition("@")
-    if not uri.startswith("models:/"):
-        return uri
+    """Where the artifacts lie; MLflow would look for a model in the registry of its global settings."""
+    return str(_version(uri, client).source) if uri.startswith(MODELS) else uri
+
+
+def _version(uri: str, client: MlflowClient) -> ModelVersion:
+    """`models:/NAME@alias` or `models:/NAME/1`."""
+    name, at, alias = uri.removeprefix(MODELS).partition("@")
     if at:
-        return str(client.get_model_version_by_alias(name, alias).source)
+        return client.get_model_version_by_alias(name, alias)
     name, _, number = name.partition("/")
-    return str(client.get_model_version(name, number).source)
+    return client.get_model_version(name, number)
 
 
 def _dtype(bundle: Bundle) -> type:

@@ -1,141 +1,178 @@
-"""`rollout`: whole games played by a policy bundle, with scores and, on request, a video."""
+"""`rollout`: whole games played by policy bundles, with scores and, on request, a film."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imageio.v2 as imageio
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from analysis.statistics import Interval, interval, mean
 from rlsweep.errors import UsageError
 from rlsweep.rl.bundle import Bundle
 from rlsweep.rl.environments import make_playing_environment
 from rlsweep.rl.games import Game
-from rlsweep.rl.play import MAX_PARALLEL_GAMES, play_games
+from rlsweep.rl.play import MAX_PARALLEL_GAMES, Moment, moments
+from rlsweep.run.film import Film, Panel
 from rlsweep.spec import EnvSpec
-from rlsweep.spec.human_scores import human_normalized, human_scores
 
 EMULATOR_FRAMES_PER_SECOND = 60
 OTHER_FRAMES_PER_SECOND = 30
-GIF = ".gif"
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", GIF)
 ROLLOUT_SEED = 3_000_017
 """Added to the seed of a rollout: training games have seeds below, evaluation games others."""
 
-MACRO_BLOCK = 2
-"""H.264 in yuv420p takes even widths and heights; the 160x210 of an Atari screen is one."""
+MAX_FILMED_GAMES = 16
+"""Beside each other in a film."""
+
+OnGame = Callable[[str, Game], None]
+"""Called with the name of the policy, and the game."""
+
+
+@dataclass(frozen=True)
+class Play:
+    """How games are played.
+
+    Attributes:
+        games: whole ones, at least 1.
+        greedy: the likeliest action instead of a sampled one.
+        epsilon: share of actions that are drawn uniformly instead.
+        sticky_actions: of an ALE game, instead of those that the policy was trained with.
+        seed: the same seed plays the same games; none is that of a training or an evaluation.
+    """
+
+    games: int
+    greedy: bool = False
+    epsilon: float = 0.0
+    sticky_actions: float | None = None
+    seed: int = 0
 
 
 def rollout(
-    bundle: Bundle,
-    games: int,
-    *,
-    greedy: bool = False,
-    epsilon: float = 0.0,
-    sticky_actions: float | None = None,
-    seed: int = 0,
-    video: Path | None = None,
-    on_game: Callable[[Game], None] | None = None,
+    bundle: Bundle, play: Play, *, video: Path | None = None, on_game: OnGame | None = None
 ) -> list[Game]:
-    """Play whole games as the policy was trained to: same environment, same preprocessing, other games.
+    """`rollout_together` of one policy."""
+    return rollout_together({"": bundle}, play, video=video, on_game=on_game)[""]
+
+
+def rollout_together(
+    bundles: Mapping[str, Bundle],
+    play: Play,
+    *,
+    video: Path | None = None,
+    beside: int = 1,
+    on_game: OnGame | None = None,
+) -> dict[str, list[Game]]:
+    """Play whole games as policies were trained to: same environment, same preprocessing, other games.
 
     Args:
-        bundle: from `load_bundle`.
-        games: at least 1.
-        greedy: the likeliest action instead of a sampled one.
-        epsilon: share of actions that are drawn uniformly instead.
-        sticky_actions: of an ALE game, instead of those that it was trained with.
-        seed: the same seed plays the same games; none is that of a training or an evaluation.
-        video: an MP4 or GIF of all games, in the speed a person plays them.
-        on_game: called with each game as it ends.
+        bundles: name -> from `load_bundle`; each plays games of the same seeds.
+        play: how many, and how.
+        video: an MP4 or GIF of all games, in the speed a person plays them; several policies side by side.
+        beside: games of each policy in one picture of the film, at most MAX_FILMED_GAMES.
+        on_game: called with the name and each game as it ends.
+
+    Returns:
+        Name -> games, in the order of their ends.
 
     Raises:
         UsageError: the video's name has no suffix of a known format; sticky actions of a game that is none
             of ALE's; epsilon with continuous actions.
     """
-    if video is not None and video.suffix not in VIDEO_SUFFIXES:
-        allowed = ", ".join(VIDEO_SUFFIXES)
-        raise UsageError(f"{video}: no video format {video.suffix!r}; allowed: {allowed}")
-    env = bundle.env
-    if sticky_actions is not None:
-        if not env.is_atari:
-            raise UsageError(f"sticky actions: {env.id} is no ALE game")
-        # Not model_copy: it takes along what the spec has worked out of its old values.
-        env = EnvSpec.model_validate({**env.model_dump(exclude_unset=True), "sticky_actions": sticky_actions})
-    num_envs = 1 if video is not None else min(games, MAX_PARALLEL_GAMES)
-    environment = make_playing_environment(env, num_envs, render=video is not None)
-    arguments = {"greedy": greedy, "epsilon": epsilon, "seed": seed + ROLLOUT_SEED, "on_game": on_game}
-    try:
+    num_envs = min(play.games, MAX_PARALLEL_GAMES if video is None else beside)
+    with ExitStack() as stack:
+        stages = []
+        for name, bundle in bundles.items():
+            env = _environment_of(bundle, play.sticky_actions)
+            environment = make_playing_environment(env, num_envs, render=video is not None)
+            stack.callback(environment.close)
+            stages.append(_Stage(name, bundle, environment, play, on_game))
         if video is None:
-            return play_games(bundle.policy, environment, games, **arguments)  # type: ignore[arg-type]
-        video.parent.mkdir(parents=True, exist_ok=True)
-        fps = _frames_per_second(bundle)
-        with imageio.get_writer(video, **_format(video, fps)) as writer:
-
-            def film(playing: VectorEnv) -> None:
-                pictures: Any = playing.render()
-                writer.append_data(np.asarray(pictures[0]))  # type: ignore[attr-defined]
-
-            return play_games(bundle.policy, environment, games, on_step=film, **arguments)  # type: ignore[arg-type]
-    finally:
-        environment.close()
+            for stage in stages:
+                for _ in stage.moments():
+                    pass
+        else:
+            speed = min(_frames_per_second(bundle) for bundle in bundles.values())
+            _film(stages, stack.enter_context(Film(video, speed)))
+        return {stage.name: stage.played for stage in stages}
 
 
-def _format(video: Path, fps: float) -> dict[str, Any]:
-    """imageio's settings of a GIF (milliseconds a picture, for ever), or of a film."""
-    if video.suffix == GIF:
-        return {"duration": 1000 / fps, "loop": 0}
-    return {"fps": fps, "macro_block_size": MACRO_BLOCK}
+class _Stage:
+    """One policy at play.
+
+    Attributes:
+        name: of the policy.
+        played: games that have ended.
+        panels: of its environments, as they stand; a game that was the last keeps its end.
+    """
+
+    def __init__(
+        self, name: str, bundle: Bundle, environment: VectorEnv, play: Play, on_game: OnGame | None
+    ) -> None:
+        self.name = name
+        self.played: list[Game] = []
+        self.panels: list[Panel] = []
+        self._bundle, self._environment = bundle, environment
+        self._play, self._on_game = play, on_game
+
+    def moments(self) -> Iterator[Moment]:
+        """Play, and note every game that ends."""
+        play = self._play
+        for moment in moments(
+            self._bundle.policy,
+            self._environment,
+            play.games,
+            greedy=play.greedy,
+            epsilon=play.epsilon,
+            seed=play.seed + ROLLOUT_SEED,
+        ):
+            self.played += moment.ended
+            for game in moment.ended:
+                if self._on_game is not None:
+                    self._on_game(self.name, game)
+            yield moment
+
+    def filmed_moments(self) -> Iterator[Moment]:
+        """The same with `panels` drawn anew each time."""
+        for moment in self.moments():
+            pictures: Any = self._environment.render()
+            just_ended = {game.env_index for game in moment.ended}
+            drawn = [
+                Panel(np.asarray(picture), self._caption(float(score)))
+                for picture, score in zip(pictures, moment.scores, strict=True)
+            ]
+            old = self.panels or drawn
+            self.panels = [
+                new if moment.left[index] or index in just_ended else old[index]
+                for index, new in enumerate(drawn)
+            ]
+            yield moment
+
+    def _caption(self, score: float) -> str:
+        name = self.name.rstrip("/").rpartition("/")[2]
+        return "   ".join(part for part in (name, f"score {score:g}") if part)
+
+
+def _film(stages: Sequence[_Stage], film: Film) -> None:
+    """All stages step by step, until the last has ended."""
+    for _ in itertools.zip_longest(*(stage.filmed_moments() for stage in stages)):
+        film.add([stage.panels for stage in stages])
+
+
+def _environment_of(bundle: Bundle, sticky_actions: float | None) -> EnvSpec:
+    env = bundle.env
+    if sticky_actions is None:
+        return env
+    if not env.is_atari:
+        raise UsageError(f"sticky actions: {env.id} is no ALE game")
+    # Not model_copy: it takes along what the spec has worked out of its old values.
+    return EnvSpec.model_validate({**env.model_dump(exclude_unset=True), "sticky_actions": sticky_actions})
 
 
 def _frames_per_second(bundle: Bundle) -> float:
     if bundle.env.is_atari:
         return EMULATOR_FRAMES_PER_SECOND / bundle.env.frames_per_env_step
     return OTHER_FRAMES_PER_SECOND
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What some games say of a policy.
-
-    Attributes:
-        games: how many.
-        mean: with the bounds of its 95 % bootstrap interval over games; NaN for one game.
-        std: the sample's (n - 1), 0 for one game.
-        median: of the scores.
-        human_normalized: the mean on the scale where a human has 1; NaN where that is not known.
-    """
-
-    games: int
-    mean: Interval
-    std: float
-    median: float
-    human_normalized: float
-
-    def __str__(self) -> str:
-        text = f"mean {self.mean.value:.2f} ± {self.std:.2f} over {self.games} games"
-        if math.isfinite(self.mean.low):
-            text += f", 95 % interval {self.mean.low:.2f} to {self.mean.high:.2f}"
-        text += f", median {self.median:g}"
-        if math.isfinite(self.human_normalized):
-            text += f"; human-normalised {self.human_normalized:.2f}"
-        return text
-
-
-def summarize(scores: Sequence[float], env_id: str) -> Summary:
-    """Of the scores of at least one whole game of an environment."""
-    values = np.array(scores, dtype=float)
-    normalized = human_normalized(env_id, float(values.mean())) if env_id in human_scores() else math.nan
-    return Summary(
-        len(values),
-        interval(values[:, None], mean),
-        float(values.std(ddof=1)) if len(values) > 1 else 0.0,
-        float(np.median(values)),
-        normalized,
-    )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import math
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,87 +22,14 @@ from ray.tune.schedulers import (
 from ray.tune.schedulers.pb2 import PB2
 from sklearn.exceptions import ConvergenceWarning
 
-from analysis.judgement import row_value
 from rlsweep.plan import Plan
 from rlsweep.plan.coordinates import decode, encode
 from rlsweep.plan.samplers import value_sampler
 from rlsweep.run.manifest import objectives
+from rlsweep.run.wrapped_schedulers import COMPARED, GRACES, Guarded, Remembering
 from rlsweep.spec import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec, Sweep
-from rlsweep.store.manifest import TRIAL, Objective
+from rlsweep.store.manifest import TRIAL
 from rlsweep.store.rows import ENV_STEPS
-
-COMPARED = "rlsweep/compared"
-GRACES = "rlsweep/graces"
-"""Keys that schedulers read, beside those of the row: the value that counts, and env steps in units of the
-grace (Hyperband's brackets are made for small whole numbers)."""
-
-
-class Guarded(TrialScheduler):
-    """Hands another scheduler only the results whose value counts.
-
-    A score before enough games have ended, or one that is no number, says nothing: the trial goes on, and is
-    neither killed nor crowned by it.
-
-    Args:
-        scheduler: decides.
-        objective: by which.
-        grace: env steps of one unit of GRACES.
-    """
-
-    def __init__(self, scheduler: TrialScheduler, objective: Objective, grace: int = 1) -> None:
-        super().__init__()
-        self._scheduler = scheduler
-        self._objective = objective
-        self._grace = grace
-
-    @property
-    def metric(self) -> str:
-        return self._objective.key  # Tune wants it in every row
-
-    @property
-    def supports_buffered_results(self) -> bool:
-        return False
-
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self._scheduler.on_trial_add(tune_controller, trial)
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._scheduler.on_trial_error(tune_controller, trial)
-
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        counted = self._counted(result)
-        if counted is None:
-            return str(self.CONTINUE)
-        return str(self._scheduler.on_trial_result(tune_controller, trial, counted))
-
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        counted = self._counted(result)
-        if counted is None:
-            self._scheduler.on_trial_remove(tune_controller, trial)
-        else:
-            self._scheduler.on_trial_complete(tune_controller, trial, counted)
-
-    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        self._scheduler.on_trial_remove(tune_controller, trial)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        trial: Trial | None = self._scheduler.choose_trial_to_run(tune_controller)
-        return trial
-
-    def debug_string(self) -> str:
-        return str(self._scheduler.debug_string())
-
-    def save(self, checkpoint_path: str) -> None:
-        self._scheduler.save(checkpoint_path)
-
-    def restore(self, checkpoint_path: str) -> None:
-        self._scheduler.restore(checkpoint_path)
-
-    def _counted(self, result: dict[str, Any]) -> dict[str, Any] | None:
-        value = row_value(result, self._objective)
-        if not math.isfinite(value):
-            return None
-        return {**result, COMPARED: value, GRACES: result[ENV_STEPS] / self._grace}
 
 
 class SteppedHyperBand(HyperBandScheduler):
@@ -119,8 +45,14 @@ class SteppedHyperBand(HyperBandScheduler):
         return str(super().on_trial_result(tune_controller, trial, capped))
 
 
-def make_scheduler(plan: Plan) -> TrialScheduler:
-    """The scheduler of a plan's sweep, with lengths in env steps."""
+def make_scheduler(plan: Plan, past: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> TrialScheduler:
+    """The scheduler of a plan's sweep, with lengths in env steps.
+
+    Args:
+        plan: of the sweep.
+        past: results of earlier runs of it (`wrapped_schedulers.past_results`), for asha and median; the
+            others begin anew with the trials that go on.
+    """
     sweep = plan.sweep
     length = max((trial.sweep.stop.env_steps for trial in plan.trials), default=sweep.stop.env_steps)
     spec, objective = sweep.scheduler, objectives(sweep)[0].on_the_way
@@ -134,7 +66,7 @@ def make_scheduler(plan: Plan) -> TrialScheduler:
                 reduction_factor=spec.reduction_factor,
                 **common,
             )
-            return Guarded(asha, objective)
+            return Remembering(asha, objective, past)
         case HyperbandSpec():
             hyperband = SteppedHyperBand(
                 time_attr=GRACES,
@@ -151,7 +83,7 @@ def make_scheduler(plan: Plan) -> TrialScheduler:
                 min_samples_required=spec.min_trials,
                 **common,
             )
-            return Guarded(median, objective)
+            return Remembering(median, objective, past)
         case PbtSpec() | Pb2Spec():
             return Guarded(_population(sweep, spec, common), objective)
         case FifoSpec():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,28 +10,14 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from analysis.judgement import over_seeds, trial_values
 from rlsweep.errors import PreflightError, SpecError
 from rlsweep.plan import Plan, PlannedTrial
-from rlsweep.plan.search import Outcome, Search
+from rlsweep.plan.search import Search
 from rlsweep.plan.space import Values
-from rlsweep.store.manifest import DIVERGED, FAILED, STOPPED, Objective, result_ending
-from rlsweep.store.rows import ENV_STEPS
+from rlsweep.run.outcomes import SeedResult, judge
+from rlsweep.store.manifest import FAILED, Objective, result_ending
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SeedResult:
-    """How the trial of one seed ended.
-
-    Attributes:
-        status: as in the manifest.
-        row: its last one; empty where it has none.
-    """
-
-    status: str
-    row: dict[str, Any]
 
 
 @dataclass
@@ -49,16 +34,16 @@ class ConfigurationSearch(Searcher):
     Args:
         plan: of a search that learns.
         objectives: what a configuration is judged by.
-        on_proposed: called with each trial before it starts; a SpecError or PreflightError means that it
-            cannot, and its configuration counts as failed.
-        known: configurations of earlier runs of the sweep, with the seeds that have ended.
+        on_proposed: called with each trial before it starts, for its Tune configuration; a SpecError or
+            PreflightError means that it cannot, and its configuration counts as failed.
+        known: configurations that earlier runs of the sweep have begun, with the seeds that have ended.
     """
 
     def __init__(
         self,
         plan: Plan,
         objectives: list[Objective],
-        on_proposed: Callable[[PlannedTrial], None],
+        on_proposed: Callable[[PlannedTrial], dict[str, Any]],
         known: Iterable[tuple[Values, dict[int, SeedResult]]] = (),
     ) -> None:
         super().__init__()
@@ -81,14 +66,14 @@ class ConfigurationSearch(Searcher):
             configuration, seed = self._waiting.popleft()
             try:
                 trial = self._plan.trial(configuration.values, seed)
-                self._on_proposed(trial)
+                tune_config = self._on_proposed(trial)
             except (SpecError, PreflightError) as error:
                 logger.warning("a proposed configuration cannot run: %s", error)
                 self._give_up(configuration)
                 continue
             self._running[trial_id] = configuration, seed
             self._num_trials += 1
-            return trial.tune_config
+            return tune_config
         return str(Searcher.FINISHED)
 
     def on_trial_complete(
@@ -141,22 +126,3 @@ class ConfigurationSearch(Searcher):
         if len(results) == len(self._plan.sweep.seeds):
             outcome, values, env_steps = judge(list(results.values()), self._objectives)
             self._search.tell(configuration.values, outcome, values, env_steps)
-
-
-def judge(results: list[SeedResult], objectives: list[Objective]) -> tuple[Outcome, list[float], int]:
-    """What a configuration is worth whose seeds have all ended.
-
-    Returns:
-        `failed` if one seed diverged or an objective has no value; `pruned` if the scheduler stopped one;
-        the objectives over the seeds (a seed whose trial crashed is left out); the env steps of the
-        shortest seed.
-    """
-    seeds = [trial_values(result.status, result.row, objectives) for result in results]
-    values = [
-        over_seeds([found[index] for found in seeds], objective) for index, objective in enumerate(objectives)
-    ]
-    if any(result.status == DIVERGED for result in results) or not all(map(math.isfinite, values)):
-        return "failed", [], 0
-    env_steps = min(int(result.row[ENV_STEPS]) for result in results if result.row)
-    is_pruned = any(result.status == STOPPED for result in results)
-    return ("pruned" if is_pruned else "complete"), values, env_steps

@@ -16,6 +16,7 @@ from rlsweep.plan.packing import Node
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
     "RAY_AIR_NEW_OUTPUT": "0",  # our console speaks
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `callbacks.driver.signals` lets trials leave checkpoints first
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 

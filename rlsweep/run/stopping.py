@@ -1,4 +1,4 @@
-"""When a trial has done what its spec asked for, and when the sweep has spent its budget."""
+"""When a trial has done what its spec asked for, and when a sweep has spent its budget or is told to stop."""
 
 from __future__ import annotations
 
@@ -42,12 +42,20 @@ def _is_in_last_phase(sweep: Sweep, progress: Progress) -> bool:
     return is_last and progress.phase.games >= SCORE_WINDOW
 
 
-class Budget(tune.Stopper):
-    """Ends a sweep whose wall time or GPU hours are spent.
+class Halt(tune.Stopper):
+    """Ends a sweep whose wall time or GPU hours are spent, or that was told to stop by a signal.
+
+    Every trial that runs makes one more row, and leaves a checkpoint to go on from; none begins
+    (`wrapped_schedulers.Halting`).
 
     Args:
         plan: its budget, and what a trial takes of the machine.
         gpu_seconds: that earlier runs of the sweep have spent.
+
+    Attributes:
+        signal: that told it to stop; 0 for none.
+        is_idle: no trial runs any more.
+        stopped: ids of the trials that the scheduler has stopped, not this.
     """
 
     def __init__(self, plan: Plan, gpu_seconds: float = 0.0) -> None:
@@ -55,13 +63,21 @@ class Budget(tune.Stopper):
         self._gpus_of_trial = plan.resources.gpus
         self._started = time.monotonic()
         self._gpu_seconds = gpu_seconds
+        self.signal = 0
+        self.is_idle = False
+        self.stopped: set[str] = set()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         self._gpu_seconds += result.get("time_this_iter_s", 0.0) * self._gpus_of_trial
-        return False
+        return self.is_halting
 
     def stop_all(self) -> bool:
-        return bool(self.spent)
+        return self.is_halting and self.is_idle
+
+    @property
+    def is_halting(self) -> bool:
+        """Whether trials end before they have reached their stop."""
+        return bool(self.signal or self.spent)
 
     @property
     def spent(self) -> str:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_BRANCH, MLFLOW_GIT_COMMIT, MLFLOW_GIT_REPO_URL
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.reading import last_row_of
 from callbacks.driver.mlflow import MLflowTracker
 from callbacks.driver.points import Chosen
 from callbacks.driver.projection import RUNNING as OPEN
 from callbacks.driver.projection import TrackedSweep, TrackedTrial
-from rlsweep.errors import PreflightError, RunError
+from callbacks.driver.symptoms import Finding
+from rlsweep.errors import RunError
+from rlsweep.run.tracking_store import tracking_uri
 from rlsweep.spec import Sweep, with_values
 from rlsweep.spec.hyperparameters import hyperparameters
 from rlsweep.store.endings import in_words
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, Manifest
 from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
-
-TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
 STATUS_TAG = "rlsweep.status"
 PHASE_TAG = "rlsweep.phase"
@@ -40,33 +35,6 @@ symptom behind it, what was found."""
 
 _RUN_STATUS = {RUNNING: OPEN, FINISHED: "FINISHED", STOPPED: "FINISHED", DIVERGED: "FAILED", FAILED: "FAILED"}
 _OTHERWISE = "KILLED"
-
-
-def tracking_uri(storage: Storage) -> str:
-    """MLFLOW_TRACKING_URI where it is set, otherwise the embedded store of `storage`."""
-    return os.environ.get(TRACKING_URI_VARIABLE) or storage.tracking_uri
-
-
-def check_tracking(storage: Storage) -> None:
-    """Open the tracking store once, before anything is moved or started.
-
-    A server that does not answer is no fault here: the sweep goes on without it.
-
-    Raises:
-        PreflightError: MLFLOW_TRACKING_URI is nothing that MLflow can open.
-    """
-    uri = tracking_uri(storage)
-    storage.root.mkdir(parents=True, exist_ok=True)
-    try:
-        MlflowClient(uri)
-    except (MlflowException, SQLAlchemyError) as error:
-        raise PreflightError(f"MLflow cannot open {uri}: {str(error).splitlines()[0]}") from None
-
-
-def remote_tracking_server() -> str:
-    """The server that MLFLOW_TRACKING_URI names; empty where it names none or a store on disk."""
-    uri = os.environ.get(TRACKING_URI_VARIABLE, "")
-    return uri if uri.startswith(("http://", "https://", "databricks")) else ""
 
 
 class TrackedRun:
@@ -113,6 +81,7 @@ class TrackedRun:
             chosen=Chosen(self._sweep.tracking.metrics, self._sweep.stop.env_steps),
             artifact_location=self._storage.artifacts if is_embedded else None,
             superseded=tuple(manifest.mlflow.superseded),
+            system_metrics=self._sweep.tracking.system_metrics,
             run_id=manifest.mlflow.parent_run_id,
         )
 
@@ -127,7 +96,7 @@ class TrackedRun:
         return TrackedTrial(
             id=trial_id,
             key=record.mlflow_key,
-            name=f"{record.config_id} · seed {record.seed}",
+            name=record.label,
             params={
                 **record.values,
                 "seed": record.seed,
@@ -180,8 +149,13 @@ def _tags(manifest: Manifest) -> dict[str, str]:
 def _findings(diagnosis: Path) -> dict[str, str]:
     if not diagnosis.is_file():
         return {}
-    found = [json.loads(line) for line in diagnosis.read_text("utf-8").splitlines()]
-    return {FINDING_TAG + one["name"]: f"{one['cause']}; {one['remedy']}" for one in found}
+    found = []
+    for line in diagnosis.read_text("utf-8", errors="replace").splitlines():
+        try:
+            found.append(Finding(**json.loads(line)))
+        except (ValueError, TypeError):  # cut off when its writer died
+            continue
+    return {FINDING_TAG + one.name: f"{one.cause}; {one.remedy}" for one in found}
 
 
 def _effective(sweep: Sweep) -> dict[str, Any]:
@@ -192,32 +166,3 @@ def _effective(sweep: Sweep) -> dict[str, Any]:
         "training": defaults | sweep.training,
         **sweep.model_dump(mode="json", include={"env", "network", "exploration", "curriculum"}),
     }
-
-
-def mlflow_server_command(storage: Storage, host: str, port: int) -> list[str]:
-    """The command line of an MLflow server over the embedded store, for this interpreter.
-
-    Only the address it listens on is an allowed host: MLflow's default admits every private network.
-    """
-    storage.root.mkdir(parents=True, exist_ok=True)
-    hosts = {f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"}
-    return [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        tracking_uri(storage),
-        "--default-artifact-root",
-        storage.artifacts.as_uri(),
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--allowed-hosts",
-        ",".join(sorted(hosts)),
-        "--uvicorn-opts",
-        "--log-level warning",
-    ]

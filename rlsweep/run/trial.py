@@ -29,9 +29,9 @@ from rlsweep.run.progress import Progress, evaluation_row, note_reached, update
 from rlsweep.run.rows import result_row
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
-from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, verify, write_manifest
+from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, VALUES, verify, write_manifest
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import TRIAL
+from rlsweep.store.manifest import CHECKPOINT, TRIAL
 
 CALLBACK_STATES = "callbacks"
 """Key of a checkpoint's progress: the spec's callbacks -> their states."""
@@ -51,7 +51,7 @@ class Trial(Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """The placement group that RLlib asks for with this trial's AlgorithmConfig."""
-        trial = cls.plan.trial(**config[TRIAL])
+        trial = cls.plan.trial(config[TRIAL]["values"], config[TRIAL]["seed"])
         algorithm_config = build_config(trial.sweep, trial.seed, trial.resources)
         return algorithm_config.algo_class.default_resource_request(algorithm_config)
 
@@ -109,6 +109,7 @@ class Trial(Trainable):
             write_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
         progress = {
             "trial": self._trial.id,
+            VALUES: self._trial.values,
             CALLBACK_STATES: self._custom_metrics.get_state(),
             **self._progress.to_json(),
         }
@@ -130,6 +131,7 @@ class Trial(Trainable):
             read_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
         saved = json.loads((folder / PROGRESS).read_text("utf-8"))
         donor = saved.pop("trial")
+        saved.pop(VALUES, None)
         self._custom_metrics.set_state(saved.pop(CALLBACK_STATES))
         self._progress = Progress.from_json(saved)
         self._enter_phase()
@@ -142,7 +144,7 @@ class Trial(Trainable):
         self._algorithm.stop()
 
     def _start(self, config: dict[str, Any], env_runners: EnvRunners | None = None) -> None:
-        planned = self.plan.trial(**config[TRIAL])
+        planned = self.plan.trial(config[TRIAL]["values"], config[TRIAL]["seed"])
         # PBT copies a donor's configuration: a trial is who Tune says it is.
         trial = self._trial = replace(planned, id=self.trial_name) if self._trial_info else planned
         resources = trial.resources
@@ -161,6 +163,15 @@ class Trial(Trainable):
         if trial.sweep.curriculum is not None:
             self._progress.phase.index = first_phase(trial.sweep.curriculum)
             self._enter_phase()
+        self._go_on(config[TRIAL].get(CHECKPOINT))
+
+    def _go_on(self, checkpoint: str | None) -> None:
+        """From where an earlier run of the sweep was interrupted.
+
+        With PBT the path may be a donor's, and after a retry an old one: Tune restores what counts then.
+        """
+        if checkpoint and Path(checkpoint).parent.name == self._trial.id and Path(checkpoint).is_dir():
+            self.load_checkpoint(checkpoint)
 
     def _follow_curriculum(self) -> None:
         """Enter the phase that the rows so far lead to."""

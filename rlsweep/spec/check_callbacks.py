@@ -73,8 +73,9 @@ def _classes(path: Path, wanted: str) -> list[str] | None:
 
 
 def _shipped_modules() -> list[str]:
+    """Those that a spec may name; what runs beside Tune in the driver is not among them."""
     root = _module_file(SHIPPED)
     if root is None:
         return []
-    found = [path.relative_to(root.parent.parent) for path in sorted(root.parent.rglob("*.py"))]
-    return [".".join(path.with_suffix("").parts) for path in found if path.stem != "__init__"]
+    found = [path.relative_to(root.parent.parent).with_suffix("").parts for path in root.parent.rglob("*.py")]
+    return sorted(".".join(parts) for parts in found if parts[-1] != "__init__" and parts[1] != "driver")

@@ -12,7 +12,7 @@ from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
 from rlsweep.spec.search import MAX_TRIALS, SINGLE_OBJECTIVE_METHODS
 from rlsweep.spec.sweep import ASYNCHRONOUS, Sweep
-from rlsweep.store.rows import CUSTOM_PREFIX, HUMAN_NORMALIZED, METRIC_ALIASES, row_keys
+from rlsweep.store.rows import CUSTOM_PREFIX, HUMAN_NORMALIZED, METRIC_ALIASES, SCORE, row_keys
 
 MIN_CMAES_RANGES = 2
 
@@ -28,6 +28,7 @@ def broken_rules(sweep: Sweep) -> list[Found]:
         *_objective_rules(sweep),
         *_search_rules(sweep),
         *_scheduler_rules(sweep),
+        *_game_rules(sweep),
         *(found for found in trial_rules(sweep) if found[0] not in swept),
     ]
 
@@ -93,6 +94,22 @@ def _search_rules(sweep: Sweep) -> Iterator[Found]:
     trials = (sweep.search.trials or 1) * len(sweep.seeds)
     if trials > MAX_TRIALS:
         yield "search.trials", Fault(f"search.trials x seeds: {trials:,} trials", f"at most {MAX_TRIALS:,}")
+
+
+def _game_rules(sweep: Sweep) -> Iterator[Found]:
+    """A configuration that plays several games is worth what it is worth in all of them."""
+    if not sweep.games:
+        return
+    count = f"env.id: {len(sweep.games)} games"
+    if any(objective.key not in (SCORE, HUMAN_NORMALIZED) for objective in sweep.objective):
+        message = f"objective: {count} are compared on the human's scale"
+        yield "objective", Fault(message, f"metric: {HUMAN_NORMALIZED}, or {SCORE}, which becomes that")
+    if sweep.search.method != "grid":
+        message = f"search.method: {count}; {sweep.search.method} would look for the easiest"
+        yield "search.method", Fault(message, "grid")
+    if not isinstance(sweep.scheduler, FifoSpec):
+        message = f"scheduler.type: {count}; {sweep.scheduler.type} would stop the harder ones"
+        yield "scheduler.type", Fault(message, "fifo")
 
 
 def _scheduler_rules(sweep: Sweep) -> Iterator[Found]:

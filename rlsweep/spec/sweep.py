@@ -11,11 +11,13 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field
 from rlsweep.spec.callbacks import NamedCallback
 from rlsweep.spec.curriculum import CurriculumSpec
 from rlsweep.spec.env import EnvSpec
+from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.network import NetworkSpec
 from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, EnvSteps, EnvStepsFrom0
 from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
 from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Count, Objectives, ObjectiveSpec, SearchSpec
+from rlsweep.store.manifest import ENV_ID
 from rlsweep.store.rows import TRACKED_KEYS
 
 Algorithm = Literal["ppo", "appo", "impala", "dqn"]
@@ -117,10 +119,13 @@ class TrackingSpec(SpecModel):
 
     Attributes:
         metrics: patterns of the row keys that become metrics (`learner/*`); at most 2,000 points of each.
-        register: name of a registered model whose version `best` the winner becomes.
+        system_metrics: CPU, memory, disk, network, GPU of the driver's node, by MLflow's own monitor, at the
+            parent run.
+        register_as: (`register`) name of a registered model whose version `best` the winner becomes.
     """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = TRACKED_KEYS
+    system_metrics: bool = False
     register_as: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, alias="register")
 
 
@@ -196,6 +201,14 @@ class Sweep(SpecModel):
     def main_objective(self) -> ObjectiveSpec:
         """The first objective: by it schedulers compare, checkpoints are kept and tables are ordered."""
         return self.objective[0]
+
+    @property
+    def games(self) -> tuple[str, ...]:
+        """The ALE games that every configuration plays, where `search.parameters` sweeps ENV_ID over several
+        with known human scores; empty otherwise. Their trials are one configuration's, as its seeds are."""
+        swept = self.search.parameters.get(ENV_ID)
+        choices = tuple((swept.choices if swept else None) or ())
+        return choices if len(choices) > 1 and all(game in human_scores() for game in choices) else ()
 
     def env_in_phase(self, index: int) -> EnvSpec:
         """The environment in a phase of the curriculum; `env` where there is none."""

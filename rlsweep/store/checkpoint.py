@@ -20,6 +20,9 @@ from rlsweep.store.layout import RunLayout
 
 ALGORITHM = "algorithm"
 PROGRESS = "progress.json"
+VALUES = "values"
+"""Key of PROGRESS: the swept values in force, which a population changes."""
+
 REPLAY = "replay.zst"
 """DQN's replay buffer, where the spec asks for it."""
 

@@ -29,7 +29,7 @@ def in_words(record: TrialRecord, scheduler: str, env_steps: int, folder: Path) 
 def error_reason(text: str) -> str:
     """The last exception of a trace that has a message: `ValueError: the environment broke`."""
     found = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", text, flags=re.MULTILINE)
-    return str(found[-1]) if found else text.strip().splitlines()[-1]
+    return str(found[-1]) if found else (text.strip() or "no reason was kept").splitlines()[-1]
 
 
 def short_count(count: int) -> str:

@@ -25,7 +25,7 @@ class RunLayout:
     ERROR_TXT = "error.txt"
     LINEAGE_JSON = "lineage.json"
     DIAGNOSIS_JSON = "diagnosis.json"
-    CHECKPOINT = re.compile(r"checkpoint_(\d+)")
+    CHECKPOINT = re.compile(r"checkpoint_(?:(?P<attempt>\d+)-)?(?P<index>\d+)")
     CHECKPOINT_MANIFEST = "MANIFEST.json"
     POLICY = "policy"
 
@@ -49,14 +49,20 @@ class RunLayout:
         """`best/`: the policy bundle that `rlsweep best` exported last."""
         return self.root / "best"
 
-    def remembered_rows(self, trial_id: str) -> Path:
-        """`.read/`: a trial's rows as they were read last; can be deleted, they are read again."""
-        return self.root / ".read" / f"{trial_id}.feather"
+    @property
+    def remembered_rows(self) -> Path:
+        """`.read/`: the rows as they were read last; can be deleted, they are read again."""
+        return self.root / ".read"
 
     @property
     def superseded(self) -> Path:
         """`superseded/`: histories that no longer count."""
         return self.root / "superseded"
+
+    @property
+    def study(self) -> Path:
+        """`study.log`: the run as a study of Optuna; `rlsweep report` writes it again."""
+        return self.root / "study.log"
 
     @property
     def lock(self) -> Path:
@@ -73,12 +79,24 @@ class RunLayout:
 
     def checkpoints(self, trial_id: str) -> list[Path]:
         """The whole checkpoints of a trial (those with a manifest), oldest first."""
-        found = [
-            path
-            for path in self.trial(trial_id).glob("checkpoint_*")
-            if self.CHECKPOINT.fullmatch(path.name) and (path / self.CHECKPOINT_MANIFEST).is_file()
+        return [
+            path for path in self.checkpoint_folders(trial_id) if (path / self.CHECKPOINT_MANIFEST).is_file()
         ]
-        return sorted(found, key=lambda path: path.name)
+
+    def checkpoint_folders(self, trial_id: str) -> list[Path]:
+        """Folders of checkpoints, whole or not, oldest first.
+
+        `checkpoint_1-000004` is of the first attempt, which was interrupted, `checkpoint_000002` of this one.
+        """
+        names = {
+            path: self.CHECKPOINT.fullmatch(path.name) for path in self.trial(trial_id).glob("checkpoint_*")
+        }
+        found = {path: match for path, match in names.items() if match}
+        return sorted(found, key=lambda path: _age(found[path]))
+
+
+def _age(name: re.Match[str]) -> tuple[float, int]:
+    return float(name["attempt"] or "inf"), int(name["index"])
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,15 @@ CONFIRM = "confirm"
 """What a trial is for: finding the best configuration, or confirming it with seeds that the search has not
 seen."""
 
+ENV_ID = "env.id"
+"""The swept value that tells the games of one configuration apart."""
+
 TRIAL = "trial"
-"""The one key of a trial's Tune configuration: `{"values": …, "seed": …}`; the rest stands in the plan. PBT
-changes the values, so the trial's identity is its Tune name, which is its id."""
+"""The one key of a trial's Tune configuration: `{"id": …, "values": …, "seed": …}`, and CHECKPOINT where it
+goes on; the rest stands in the plan. PBT copies a donor's, so a trial is who its Tune name says, its id."""
+
+CHECKPOINT = "checkpoint"
+"""Path of the checkpoint that an interrupted trial goes on from."""
 
 
 def _new_key() -> str:
@@ -71,6 +77,17 @@ class TrialRecord:
     status: str = PENDING
     mlflow_key: str = field(default_factory=_new_key)
     mlflow_run_id: str = ""
+
+    @property
+    def game(self) -> str:
+        """The one of several games that the trial plays; empty where its configuration plays one."""
+        return short_game(str(self.values.get(ENV_ID, "")))
+
+    @property
+    def label(self) -> str:
+        """Configuration, game and seed for people: `lr=0.001 · Pong · seed 1`."""
+        game = [self.game] if self.game and self.game not in self.config_id else []
+        return " · ".join([self.config_id, *game, f"seed {self.seed}"])
 
 
 @dataclass(frozen=True)
@@ -148,6 +165,16 @@ class Manifest:
     git: dict[str, str] = field(default_factory=dict)
     mlflow: MlflowState = field(default_factory=MlflowState)
 
+    @property
+    def scheduler(self) -> str:
+        """Type of the spec's scheduler."""
+        return str((self.spec.get("scheduler") or {}).get("type", "fifo"))
+
+    @property
+    def phase_names(self) -> list[str]:
+        """Of the curriculum, in its order; empty without one."""
+        return [str(phase["name"]) for phase in (self.spec.get("curriculum") or {}).get("phases", [])]
+
     def trial(self, trial_id: str) -> TrialRecord:
         """The record of that id.
 
@@ -195,6 +222,11 @@ class Manifest:
             raise RunError(f"no run in {layout.root}: {layout.manifest.name} is missing") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise RunError(f"{layout.manifest} cannot be read: {error}") from None
+
+
+def short_game(env_id: str) -> str:
+    """`ALE/Pong-v5` -> `Pong`; another id as it is."""
+    return env_id.removeprefix("ALE/").removesuffix("-v5") if env_id.startswith("ALE/") else env_id
 
 
 def content_hash(data: Mapping[str, Any]) -> str:

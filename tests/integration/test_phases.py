@@ -16,13 +16,15 @@ import pytest
 import ray
 from mlflow.tracking import MlflowClient
 
+from analysis.reading import last_row_of
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.rl import preflight
 from rlsweep.run.session import ray_session
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import Sweep, load
-from rlsweep.store.layout import Storage
+from rlsweep.store.checkpoint import read_row
+from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
 
 SPEC = """
@@ -218,6 +220,12 @@ curriculum:
 """
 
 
+def has_rows_after_its_last_checkpoint(layout: RunLayout) -> bool:
+    [record] = Manifest.read(layout).trials
+    saved = max(read_row(path)["env_steps"] for path in layout.checkpoints(record.id))
+    return bool(last_row_of(layout.result_json(record.id))["env_steps"] > saved)
+
+
 def test_a_trial_that_is_killed_in_its_second_phase_goes_on_in_it(tmp_path: Path) -> None:
     spec = tmp_path / "killed.yaml"
     spec.write_text(KILLED)
@@ -232,13 +240,16 @@ def test_a_trial_that_is_killed_in_its_second_phase_goes_on_in_it(tmp_path: Path
         assert process.poll() is None
         checkpoints = sorted(layout.root.glob("*/checkpoint_*/MANIFEST*"))
         time.sleep(0.1)
-    [result_json] = layout.root.glob("*/result.json")
-    rows_then = len(result_json.read_text().splitlines())
-    while len(result_json.read_text().splitlines()) < rows_then + 2:  # rows after the last checkpoint
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
     [trial] = [child for child in children if child.name().startswith("ray::Trial")]
+    while True:
+        trial.suspend()
+        time.sleep(0.3)
+        if has_rows_after_its_last_checkpoint(layout):
+            break
+        trial.resume()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     trial.kill()
     _, messages = process.communicate(timeout=180)
     assert process.returncode == 0, messages

@@ -12,7 +12,6 @@ import pytest
 from ray import cloudpickle, tune
 
 from rlsweep.plan import Machine, make
-from rlsweep.plan.plan import trial_id
 from rlsweep.plan.search import configurations
 from rlsweep.run.searching import ConfigurationSearch
 from rlsweep.spec import Sweep
@@ -78,9 +77,11 @@ def best_found(method: str, seed: int, machine: Machine, storage: Path) -> float
         KnownFunction,
         tune_config=tune.TuneConfig(
             reuse_actors=True,
-            search_alg=ConfigurationSearch(plan, [Objective("score", "maximize")], lambda *_: None),
+            search_alg=ConfigurationSearch(
+                plan, [Objective("score", "maximize")], lambda trial: trial.tune_config
+            ),
             num_samples=-1,
-            trial_name_creator=lambda trial: trial_id(**trial.config[TRIAL]),
+            trial_name_creator=lambda trial: str(trial.config[TRIAL]["id"]),
         ),
         run_config=tune.RunConfig(name=sweep.name, storage_path=str(storage), verbose=0),
     ).fit()

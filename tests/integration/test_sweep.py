@@ -7,16 +7,13 @@ import json
 import math
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from filelock import FileLock
@@ -160,6 +157,7 @@ def test_the_winner_is_a_registered_model_that_loads_alone(
     )
     where, greedy, sampled = done.stdout.splitlines()
     assert Path(where).is_relative_to(storage / "artifacts"), "the code that went along"
+    assert rlsweep(storage, "best", "cartpole_ppo").returncode == 0
     policy = load_bundle(layout.best).policy
     observations = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
     with torch.inference_mode():
@@ -176,6 +174,9 @@ def test_the_winner_is_a_registered_model_that_loads_alone(
     assert len(client.search_model_versions("name='cartpole'")) == 1, "once for each winner"
     played = rlsweep(storage, "rollout", "models:/cartpole@best", "--games", "2", "--json")
     assert len(json.loads(played.stdout)["scores"]) == 2
+    assert rlsweep(storage, "status", "models:/cartpole@best").stdout.count("cartpole_ppo") == 1
+    child = manifest.trials[0].mlflow_run_id
+    assert rlsweep(storage, "best", f"runs:/{child}").stdout.startswith("winner: ")
     nobody = rlsweep(storage, "rollout", "models:/nobody@best")
     assert nobody.returncode == 1
     assert "Registered Model with name=nobody not found" in nobody.stderr
@@ -203,6 +204,31 @@ def test_report_best_and_rollout_follow(storage: Path, layout: RunLayout) -> Non
     again = rlsweep(storage, "rollout", "cartpole_ppo", "--games", "3", "--seed", "4")
     assert again.stdout.count("score ") == 3
     assert "over 3 games" in again.stdout
+
+
+def test_policies_against_each_other_and_their_scores_in_mlflow(
+    storage: Path, layout: RunLayout, tmp_path: Path
+) -> None:
+    best = json.loads(rlsweep(storage, "best", "cartpole_ppo", "--json").stdout)
+    early = tmp_path / "early"
+    assert rlsweep(storage, "best", "cartpole_ppo", "--at", "1", "--export", str(early)).returncode == 0
+    arguments = ("cartpole_ppo", str(early), "--games", "4", "--log", "--json", "--seed", "3")
+    done = rlsweep(storage, "rollout", *arguments, "--video", str(tmp_path / "both.gif"), "--beside", "2")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [len(policy["scores"]) for policy in found["policies"]] == [4, 4]
+    assert len(found["differences"]) == 1
+    client = MlflowClient(Storage(storage).tracking_uri)
+    run_id = Manifest.read(layout).trial(best["trial"]).mlflow_run_id
+    points = {point.step: point.value for point in client.get_metric_history(run_id, "rollout/mean")}
+    assert points[best["env_steps"]] == found["policies"][0]["mean"]
+    assert {item.path for item in client.list_artifacts(run_id, "rollout")} == {
+        *("rollout/both.gif", "rollout/sampled-seed3-4-games.json")
+    }
+    unknown = rlsweep(tmp_path, "rollout", str(early), "--log")
+    assert (unknown.returncode, "is not in" in unknown.stderr) == (2, True)
+    twice = rlsweep(storage, "rollout", "cartpole_ppo", "cartpole_ppo")
+    assert (twice.returncode, "different policies" in twice.stderr) == (2, True)
 
 
 def test_two_runs_side_by_side_and_how_they_stand(layout: RunLayout, tmp_path: Path) -> None:
@@ -360,35 +386,6 @@ stop: {env_steps: 420}
     table, _ = read_rows(layout.result_json(record.id))
     assert table["env_steps"].is_monotonic_increasing
     assert table["games"].is_monotonic_increasing
-
-
-def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    arguments = [*SMOKE[:-1], "stop.env_steps=1M"]
-    environment = {**os.environ, "RLSWEEP_STORAGE": str(tmp_path)}
-    process = subprocess.Popen(
-        command(*arguments), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    layout = Storage(tmp_path).run("cartpole_ppo")
-    deadline = time.monotonic() + 120
-    while not list(layout.root.glob("*/result.json")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.5)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert children
-    process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=90)
-    assert process.returncode == 130, messages
-    assert "Traceback" not in messages
-    assert "stopped with 2 trials to go; the same command starts those anew" in messages
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
-    assert {record.status for record in Manifest.read(layout).trials} <= {"interrupted", "pending"}
-
-    assert rlsweep(tmp_path, *SMOKE).returncode == 0
-    assert [record.status for record in Manifest.read(layout).trials] == ["finished", "finished"]
-    assert list((layout.root / "superseded").iterdir()), "the interrupted history is kept aside"
-    assert len(active_runs(tmp_path)) == 1 + 2, "one parent, one child for each trial"
 
 
 def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None:

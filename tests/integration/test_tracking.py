@@ -27,7 +27,7 @@ from rlsweep.store.manifest import Manifest
 ROOT = Path(__file__).parents[2]
 POSTGRES = Path("/usr/lib/postgresql/15/bin")
 SWEEP = ["run", "cartpole_ppo.yaml", "--profile", "smoke", "--set", "stop.env_steps=6k"]
-AWAY = "MLflow does not answer, the sweep goes on without it"
+AWAY = "MLflow is not told, the sweep goes on without it"
 
 
 def rlsweep(storage: Path, uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -137,7 +137,7 @@ def assert_complete(storage: Path, uri: str) -> None:
         assert child.info.status == "FINISHED"
         assert child.data.tags["rlsweep.status"] == "finished"
         assert child.info.run_id == trial.record.mlflow_run_id
-        assert child.info.run_name == f"{trial.record.config_id} · seed {trial.record.seed}"
+        assert child.info.run_name == trial.record.label
         valid = trial.rows[trial.rows["score"].notna()]
         expected += [(child.info.run_id, int(one.env_steps), float(one.score)) for one in valid.itertuples()]
     assert points_of(uri) == sorted(expected)
@@ -241,6 +241,12 @@ def test_a_server_on_postgresql_behind_a_password(
         done = rlsweep(tmp_path / "runs", uri, "sync", "cartpole_ppo")
         assert done.returncode == 0, done.stderr
         assert_complete(tmp_path / "runs", uri)
-    done = rlsweep(tmp_path / "again", uri, *SWEEP, "--set", "name=live")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    live = ("--set", "name=live", "--set", "tracking.system_metrics=true")
+    done = rlsweep(tmp_path / "again", uri, *SWEEP, *live)
     assert done.returncode == 0, done.stderr
     assert AWAY not in done.stderr
+    assert "system metrics" not in done.stderr
+    parent = Manifest.read(Storage(tmp_path / "again").run("live")).mlflow.parent_run_id
+    client = MlflowClient(uri)
+    assert 0 < client.get_run(parent).data.metrics["system/cpu_utilization_percentage"] <= 100

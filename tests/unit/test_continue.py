@@ -31,15 +31,25 @@ def test_a_first_start_runs_everything() -> None:
     assert continuation.superseded == []
 
 
-def test_ended_trials_are_kept_and_an_interrupted_one_starts_anew() -> None:
+def test_ended_trials_are_kept_and_an_interrupted_one_goes_on() -> None:
     planned = plan("seeds=1")
     before = after(planned, FINISHED, STOPPED, RUNNING, "pending")
     continuation = continue_run(planned, before)
+    assert [record.status for record in continuation.waiting] == ["interrupted", "pending"]
     assert [record.status for record in continuation.manifest.trials[:2]] == [FINISHED, STOPPED]
     assert continuation.manifest.trials[0].mlflow_run_id == before.trials[0].mlflow_run_id
     assert [record.id for record in continuation.waiting] == [record.id for record in before.trials[2:]]
-    assert continuation.superseded == before.trials[2:]
-    assert all(record.mlflow_run_id == "" for record in continuation.waiting)
+    assert continuation.superseded == []
+    assert all(record.mlflow_run_id for record in continuation.waiting), "no run is made twice"
+
+
+def test_a_failed_trial_waits_only_if_asked_to() -> None:
+    planned = plan("seeds=1")
+    before = after(planned, FINISHED, *["failed"] * 3)
+    assert continue_run(planned, before).waiting == []
+    assert [record.status for record in continue_run(planned, before).manifest.trials][1:] == ["failed"] * 3
+    again = continue_run(planned, before, retry_failed=True)
+    assert [record.id for record in again.waiting] == [record.id for record in before.trials[1:]]
 
 
 def test_another_curriculum_or_other_callbacks_are_another_experiment() -> None:

@@ -72,9 +72,10 @@ def test_a_file_that_grows_is_read_on_from_whole_lines(tmp_path: Path) -> None:
     assert [point.step for point in points] == [3000, 4000]
 
 
-def test_rows_that_a_retry_made_again_are_points_too(tmp_path: Path) -> None:
-    write(tmp_path / "r", row(10_000), row(20_000), row(10_001), row(20_001))
-    assert steps(Chosen(["score"], LENGTH), tmp_path / "r") == [10_000, 20_000, 10_001, 20_001]
+def test_rows_that_a_retry_made_again_give_no_second_points(tmp_path: Path) -> None:
+    write(tmp_path / "r", row(10_000), row(20_000), row(10_001), row(20_001), row(30_001))
+    assert steps(Chosen(["score"], LENGTH), tmp_path / "r") == [10_000, 20_000, 30_001]
+    assert steps(Chosen(["score"], LENGTH), tmp_path / "r", max_points=1) == [10_000, 20_000, 30_001]
 
 
 def test_a_row_is_never_cut_in_two(tmp_path: Path) -> None:

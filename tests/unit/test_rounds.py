@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlsweep.plan import Machine, make
-from rlsweep.run.rounds import leaves_threads
+from rlsweep.run.tune_settings import leaves_threads
 from rlsweep.spec import load
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from rlsweep.plan import Machine, Plan, make
-from rlsweep.run.schedulers import COMPARED, GRACES, Guarded, make_scheduler
+from rlsweep.run.schedulers import make_scheduler
+from rlsweep.run.wrapped_schedulers import COMPARED, GRACES, Guarded
 from rlsweep.spec import load
 from rlsweep.store.manifest import Objective
 
@@ -132,3 +133,67 @@ def test_a_population_leaves_constants_alone() -> None:
     values = {"training.lr": 0.5, "training.num_epochs": 12, "training.gamma": 0.99}
     kept = explore({"trial": {"values": values, "seed": 0}})["trial"]["values"]
     assert kept == {"training.lr": 1e-2, "training.num_epochs": 10, "training.gamma": 0.99}
+
+
+class Named:
+    """A Tune trial, as far as a scheduler looks at one that is shown by its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+EVENTS = [
+    (f"t{trial}", row(trial * math.sqrt(step) + 7 * math.sin(trial * step), True, 1000 * step))
+    for step in range(1, 17)
+    for trial in reversed(range(8))
+]
+"""Eight trials that are compared sixteen times."""
+
+
+def stops(
+    scheduler: TrialScheduler, events: list[tuple[str, dict[str, Any]]], ended: set[str]
+) -> dict[str, int]:
+    """Trial -> env steps at which it is stopped; ended ones send nothing."""
+    trials = {name: Named(name) for name, _ in events}
+    for name in trials.keys() - ended:
+        scheduler.on_trial_add(Idle(), trials[name])  # type: ignore[arg-type]
+    found: dict[str, int] = {}
+    for name, result in events:
+        if name not in ended | found.keys():
+            decision = scheduler.on_trial_result(Idle(), trials[name], result)  # type: ignore[arg-type]
+            if decision == TrialScheduler.STOP:
+                found[name] = result["env_steps"]
+    return found
+
+
+class Idle:
+    """Tune's controller of a sweep in which nothing waits."""
+
+    def get_live_trials(self) -> list[Any]:
+        return []
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["{type: asha, grace: 1k, reduction_factor: 2}", "{type: median, grace: 3k, min_trials: 2}"]
+)
+@pytest.mark.parametrize("rows_made_again", [0, 3])
+def test_the_same_trials_are_stopped_with_and_without_an_interruption(
+    scheduler: str, rows_made_again: int
+) -> None:
+    overrides = [f"scheduler={scheduler}", "stop.env_steps=100k"]
+    sweep = make(load("cartpole_ppo.yaml", overrides=overrides, root=ROOT).sweep, Machine.of(2, 0))
+    whole = stops(make_scheduler(sweep), EVENTS, set())
+    assert 2 <= len(whole) <= 7
+    for moment in range(0, len(EVENTS), 5):
+        first = stops(make_scheduler(sweep), EVENTS[:moment], set())
+        past = [
+            (name, result)
+            for name, result in EVENTS[:moment]
+            if result["env_steps"] <= first.get(name, math.inf)
+        ]
+        again = EVENTS[max(0, moment - 8 * rows_made_again) :]
+        second = stops(make_scheduler(sweep, past), again, set(first))
+        assert first | second == whole, f"interrupted after {moment} results"
