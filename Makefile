@@ -10,7 +10,7 @@ PORT ?= 5000
 GAMES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep validate plan report status sync best rollout ui test test-slow bench check format lock clean
+.PHONY: help sweep validate plan report status sync best rollout ui doctor test test-slow bench check format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ rollout: $(VENV)/.installed ## Play whole games with the best policy: RUN=… [G
 
 ui: $(VENV)/.installed ## Serve the MLflow UI: [HOST=127.0.0.1] [PORT=5000]
 	$(RLSWEEP) ui --host $(HOST) --port $(PORT) $(ARGS)
+
+doctor: $(VENV)/.installed ## Say what of this machine would keep a sweep from running well: [ARGS=--json]
+	$(RLSWEEP) doctor $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k atari"]
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -15,11 +15,11 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from callbacks.driver.history import ending, error_text
+from callbacks.driver.history import ending
 from callbacks.driver.symptoms import Finding
 from rlsweep.spec.quantities import duration
-from rlsweep.store.endings import error_reason
-from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED
+from rlsweep.store.failures import Failure
+from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, PENDING, RUNNING, STOPPED
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
 
 SECONDS_BETWEEN_LINES = 15.0
@@ -34,7 +34,7 @@ class _View:
     """What is shown of one trial."""
 
     goal_env_steps: int
-    status: str = "pending"
+    status: str = PENDING
     row: dict[str, Any] = field(default_factory=dict)
     scores: list[float] = field(default_factory=list)
     last_line: float = -math.inf
@@ -77,7 +77,7 @@ class SweepConsole(Callback):
             self._console.print(f"{self._name}: {self._num_trials} trials")
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._change(trial, RUNNING)
+        self._change(str(trial), RUNNING)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
@@ -100,21 +100,30 @@ class SweepConsole(Callback):
         text = f"{trial_id}: {finding.cause}. Try: {finding.remedy}"
         self._console.print(text, markup=False, soft_wrap=True, style="yellow")
 
+    def tell_failure(self, trial_id: str, failure: Failure) -> None:
+        """Tell that a trial has failed, and whether it begins again."""
+        self._change(trial_id, PENDING if failure.retry else FAILED)
+        style = "yellow" if failure.retry else "red"
+        self._console.print(f"{trial_id}: {failure}", markup=False, soft_wrap=True, style=style)
+
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._change(trial, ending(trial))
+        if self._status(trial) != FAILED:
+            self._change(str(trial), ending(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        reason = error_reason(error_text(trial))
-        self._change(trial, FAILED)
-        self._console.print(f"{trial!s}: {reason}", markup=False, soft_wrap=True)
+        if self._status(trial) != FAILED:
+            self._change(str(trial), FAILED)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         if self._live is not None:
             self._live.refresh()
             self._live.stop()
 
-    def _change(self, trial: Any, status: str) -> None:
-        trial_id = str(trial)
+    def _status(self, trial: Any) -> str:
+        view = self._views.get(str(trial))
+        return view.status if view else ""
+
+    def _change(self, trial_id: str, status: str) -> None:
         self._views.setdefault(trial_id, _View(self._goal_env_steps)).status = status
         if self._live is not None:
             self._live.refresh()
@@ -134,7 +143,7 @@ class SweepConsole(Callback):
             table.add_column(header)
         for header in ("score", "curve", "games", "env steps", "progress", "steps/s", "left"):
             table.add_column(header, justify="left" if header in ("curve", "progress") else "right")
-        order = [RUNNING, FAILED, DIVERGED, "pending", STOPPED, FINISHED]
+        order = [RUNNING, FAILED, DIVERGED, PENDING, STOPPED, FINISHED]
         shown = sorted(self._views.items(), key=lambda item: order.index(item[1].status))
         for trial_id, view in shown[:MAX_ROWS]:
             speed = view.row.get(STEPS_PER_SECOND, math.nan)

@@ -1,5 +1,5 @@
 """The history of every trial on disk: result.json, progress.csv, params.json, lineage.json, diagnosis.json,
-error.txt.
+failures.json, error.txt.
 
 Ours instead of Tune's JSON and CSV loggers, because those repeat the configuration in every row, fix the
 CSV's columns at whatever the first row held, and leave no word of how a trial ended.
@@ -8,7 +8,9 @@ CSV's columns at whatever the first row held, and leave no word of how a trial e
 from __future__ import annotations
 
 import csv
+import io
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,9 +19,13 @@ from typing import Any
 from ray.tune import Callback
 
 from callbacks.driver.symptoms import Finding
+from rlsweep.store.append import Appender
+from rlsweep.store.failures import Failure
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import FAILED, INTERRUPTED, RUNNING, TRIAL, result_ending
 from rlsweep.store.rows import LINEAGE, TUNE_KEYS
+
+logger = logging.getLogger(__name__)
 
 StatusListener = Callable[[str, str], None]
 
@@ -40,6 +46,8 @@ class History(Callback):
         self._layout = layout
         self._on_status = on_status
         self._running: set[str] = set()
+        self._lost: set[str] = set()
+        self._files = Appender()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         trial_id = str(trial)
@@ -56,35 +64,46 @@ class History(Callback):
         row = history_row(result)
         folder = self._layout.trial(str(trial))
         if result.get(LINEAGE):
-            with (folder / RunLayout.LINEAGE_JSON).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(result[LINEAGE]) + "\n")
-        with (folder / RunLayout.RESULT_JSON).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+            self._files.append(folder / RunLayout.LINEAGE_JSON, json.dumps(result[LINEAGE]) + "\n")
+        self._files.append(folder / RunLayout.RESULT_JSON, json.dumps(row) + "\n")
         table = folder / RunLayout.PROGRESS_CSV
-        is_new = not table.exists()
-        with table.open("a", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        self._files.append(table, _csv(row, with_header=self._files.is_new(table)))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if str(trial) in self._running:  # else it never began: the sweep halts
-            self._end(str(trial), ending(trial))
+        trial_id = str(trial)
+        if trial_id in self._lost:
+            self._end(trial_id, FAILED)
+        elif trial_id in self._running:  # else it never began: the sweep halts
+            self._end(trial_id, ending(trial))
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._keep_trace(trial)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        trial_id = str(trial)
-        (self._layout.trial(trial_id) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
-        self._end(trial_id, FAILED)
+        self._keep_trace(trial)
+        self._end(str(trial), FAILED)
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         for trial_id in sorted(self._running):  # Ctrl-C: Tune leaves without a word on them
             self._end(trial_id, INTERRUPTED)
+        for path, lines in self._files.flush().items():
+            logger.error("%d lines of %s are lost, they could not be written", lines, path)
 
     def tell(self, trial_id: str, finding: Finding) -> None:
         """Keep what `Diagnose` has found in a trial."""
-        with (self._layout.trial(trial_id) / RunLayout.DIAGNOSIS_JSON).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(finding)) + "\n")
+        path = self._layout.trial(trial_id) / RunLayout.DIAGNOSIS_JSON
+        self._files.append(path, json.dumps(asdict(finding)) + "\n")
+
+    def tell_failure(self, trial_id: str, failure: Failure) -> None:
+        """Keep that a trial has failed, and whether it begins again."""
+        folder = self._layout.trial(trial_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files.append(folder / RunLayout.FAILURES_JSON, failure.line())
+        if not failure.retry:
+            self._lost.add(trial_id)
+
+    def _keep_trace(self, trial: Any) -> None:
+        (self._layout.trial(str(trial)) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
 
     def _end(self, trial_id: str, status: str) -> None:
         self._running.discard(trial_id)
@@ -101,6 +120,15 @@ def error_text(trial: Any) -> str:
     if not trial.error_file:
         return "no trace was kept\n"
     return Path(trial.error_file).read_text("utf-8", errors="replace")
+
+
+def _csv(row: Mapping[str, Any], *, with_header: bool) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(row))
+    if with_header:
+        writer.writeheader()
+    writer.writerow(row)
+    return stream.getvalue()
 
 
 def history_row(result: Mapping[str, Any]) -> dict[str, Any]:

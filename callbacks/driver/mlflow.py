@@ -21,6 +21,7 @@ from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from callbacks.driver.projection import Projection, TrackedSweep, TrackedTrial
+from rlsweep.store.credentials import without_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class MLflowTracker(Callback):
 
     Args:
         sweep: what to show.
-        tracking_uri: of the store.
+        tracking_uri: gives that of the store, which may hold a password: Tune pickles its callbacks into the
+            run folder.
         describe: trial id -> what to show of it now; called in the thread.
         keep: called at the end with the run ids.
 
@@ -82,7 +84,7 @@ class MLflowTracker(Callback):
     def __init__(
         self,
         sweep: TrackedSweep,
-        tracking_uri: str,
+        tracking_uri: Callable[[], str],
         describe: Callable[[str], TrackedTrial],
         keep: Keep,
     ) -> None:
@@ -94,7 +96,7 @@ class MLflowTracker(Callback):
     ) -> None:
         # Not in the constructor: Tune pickles its callbacks before the sweep starts.
         answer_soon()
-        self._projection = Projection(self._sweep, self._tracking_uri)
+        self._projection = Projection(self._sweep, self._tracking_uri())
         self._news: set[str] = set()
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -159,13 +161,14 @@ class MLflowTracker(Callback):
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS) or FIRST_PAUSE_SECONDS
                 if not has_warned:
                     has_warned = True
-                    logger.warning("MLflow is not told, the sweep goes on without it: %s", error)
+                    reason = without_credentials(str(error))
+                    logger.warning("MLflow is not told, the sweep goes on without it: %s", reason)
 
     def _watch_system(self) -> None:
         """MLflow's monitor ends by itself where a server is away, or with the parent run."""
         if self._sweep.system_metrics and self._system is None:
             self._system = SystemMetricsMonitor(
-                self._projection.parent_run_id, resume_logging=True, tracking_uri=self._tracking_uri
+                self._projection.parent_run_id, resume_logging=True, tracking_uri=self._tracking_uri()
             )
             self._system.start()
 

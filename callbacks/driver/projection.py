@@ -19,6 +19,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from callbacks.driver.points import Chosen, Position
+from rlsweep.store.credentials import without_credentials
 
 MAX_METRICS_PER_BATCH = 900
 MAX_PARAMS_PER_BATCH = 100
@@ -223,4 +224,4 @@ class Projection:
 
 
 def _run_tags(tags: Mapping[str, str]) -> list[RunTag]:
-    return [RunTag(key, value[:MAX_TAG_LENGTH]) for key, value in tags.items()]
+    return [RunTag(key, without_credentials(value)[:MAX_TAG_LENGTH]) for key, value in tags.items()]

@@ -1,8 +1,7 @@
-"""Commands that run sweeps and show what came out: run, report, status, sync, ui."""
+"""Commands that run sweeps and show what came out: run, report, status, sync, rewind."""
 
 from __future__ import annotations
 
-import os
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -54,12 +53,21 @@ def run(
     retry: Annotated[
         Retry | None, typer.Option("--retry", help="Let trials that failed go on from their checkpoints.")
     ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Go on from checkpoints that others could have written.")
+    ] = False,
+    fork: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Run it under this name, and begin with what it has done."),
+    ] = None,
     storage: StorageDir = DEFAULT_STORAGE,
 ) -> None:
     """Run a sweep; run again, it goes on where it was interrupted."""
-    loaded = load_spec(
-        spec, profile, [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
-    )
+    settings = [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
+    loaded = load_spec(spec, profile, settings)
+    forked_from = loaded.sweep.name
+    if fork:
+        loaded = load_spec(spec, profile, [*settings, f"name={fork}"])
     if dry_run:
         show_plan(loaded, Storage(storage))
         return
@@ -77,11 +85,13 @@ def run(
             profile=profile or "",
             supersede=supersede,
             retry_failed=retry is Retry.FAILED,
+            trust=trust,
+            fork_of=forked_from if fork else "",
             files=loaded.files,
         )
     name, manifest = loaded.sweep.name, launched.manifest
-    if launched.spent:
-        messages.print(f"{name} ended early, spent {launched.spent}; run it again to go on", soft_wrap=True)
+    if launched.limit:
+        messages.print(f"{name} ended early, {launched.limit}; run it again to go on", soft_wrap=True)
     report([name], storage=storage)
     if launched.is_tracked:
         try:
@@ -174,7 +184,7 @@ def sync(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
     """Send MLflow what it does not have of a run; done again, nothing is there twice."""
     from rich.progress import track
 
-    from rlsweep.run.launch import locked
+    from rlsweep.run.lock import locked
     from rlsweep.run.sync import sync as send
 
     layout = run_layout(run, storage)
@@ -194,7 +204,7 @@ def rewind(
 ) -> None:
     """Let trials go on from the checkpoint nearest to some env steps, with the next `rlsweep run`."""
     from rlsweep.run.going_on import rewind as set_back
-    from rlsweep.run.launch import locked
+    from rlsweep.run.lock import locked
 
     layout = run_layout(run, storage)
     at_env_steps = env_steps_at(at, layout)
@@ -202,21 +212,3 @@ def rewind(
         found = set_back(layout, trials or [], at_env_steps)
     for trial_id, env_steps in found.items():
         print(f"{trial_id}: goes on after {env_steps:,} env steps")
-
-
-@app.command()
-def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
-    storage: StorageDir = DEFAULT_STORAGE,
-) -> None:
-    """Serve the MLflow UI over the embedded store, or name the server of MLFLOW_TRACKING_URI."""
-    from rlsweep.run.tracking_store import mlflow_server_command, remote_tracking_server
-
-    remote = remote_tracking_server()
-    if remote:
-        print(f"MLflow runs on {remote}")
-        return
-    command = mlflow_server_command(Storage(storage), host, port)
-    messages.print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
-    os.execv(command[0], command)

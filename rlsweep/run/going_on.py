@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shutil
 import uuid
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from rlsweep.errors import RunError, UsageError, nearest
+from rlsweep.run.manifest import Continuation
 from rlsweep.store.checkpoint import PROGRESS, VALUES, read_row, verify
-from rlsweep.store.layout import RunLayout
+from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import (
     CHECKPOINT,
+    ENDED,
+    FAILED,
     INTERRUPTED,
     PENDING,
     TRIAL,
@@ -24,6 +28,9 @@ from rlsweep.store.manifest import (
     TrialRecord,
 )
 from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
+from rlsweep.store.trust import check_trusted, in_words, other_writers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,28 @@ def tune_config(record: TrialRecord, layout: RunLayout, objective: Objective, ke
         in_force = json.loads((newest.path / PROGRESS).read_text("utf-8")).get(VALUES, values)
         found |= {"values": in_force, CHECKPOINT: str(newest.path.resolve())}
     return {TRIAL: found}
+
+
+def check_checkpoints(layout: RunLayout, storage: Storage, continuation: Continuation) -> None:
+    """See that nobody else could have written what trials will go on from; warn where others can write later.
+
+    A trial takes the checkpoints that lie in its folder, whether it has run before or not.
+
+    Raises:
+        PreflightError: somebody else could have.
+    """
+    final = {record.id for record in continuation.manifest.trials if record.status in (*ENDED, FAILED)}
+    final |= {record.id for record in continuation.superseded}
+    trials = {path.parent.name for path in layout.root.glob("*/checkpoint_*")} - final
+    folders = [folder for trial_id in sorted(trials) for folder in layout.checkpoint_folders(trial_id)]
+    found = [folder for folder in folders if folder.is_dir()]
+    if found:
+        check_trusted(found, storage.root)
+    elif later := other_writers([layout.root], storage.root, content=False):
+        logger.warning(
+            "trials that fail or pause go on from checkpoints, and others can change those here:\n%s",
+            in_words(later),
+        )
 
 
 def thin(layout: RunLayout, trial_id: str, objective: Objective, keep: int) -> list[Kept]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan
 from rlsweep.rl import preflight
+from rlsweep.run.disk import check_room
+from rlsweep.run.fork import differences, fork
+from rlsweep.run.going_on import check_checkpoints
+from rlsweep.run.lock import locked
 from rlsweep.run.manifest import Continuation, continue_run
 from rlsweep.run.rounds import Rounds
 from rlsweep.run.tracking_store import check_tracking
@@ -27,12 +28,12 @@ class Launched:
 
     Attributes:
         manifest: with each trial's status.
-        spent: what of the budget is spent, as words; empty where the sweep ran to its end.
+        limit: of the spec, which the sweep has reached, as words; empty where it ran to its end.
         is_tracked: MLflow has all of it but the report.
     """
 
     manifest: Manifest
-    spent: str = ""
+    limit: str = ""
     is_tracked: bool = True
 
 
@@ -43,6 +44,8 @@ def launch(
     profile: str = "",
     supersede: bool = False,
     retry_failed: bool = False,
+    trust: bool = False,
+    fork_of: str = "",
     files: Sequence[Path] = (),
 ) -> Launched:
     """Run every trial of a plan that has not ended yet.
@@ -57,48 +60,46 @@ def launch(
         profile: name of the spec's profile, noted in the manifest.
         supersede: set aside ended trials of another spec under the same name, instead of refusing.
         retry_failed: trials that failed go on too.
+        trust: go on from checkpoints that others could have written.
+        fork_of: name of the run that this one begins from, where it has not begun yet.
         files: of the spec, kept beside the resolved one in the manifest.
 
     Returns:
-        How every trial stands, and what of the budget is spent.
+        How every trial stands, and which limit of the spec ended the sweep.
 
     Raises:
-        PreflightError: a trial cannot run on this machine, another process is running this sweep, or the
-            run holds ended trials of another spec.
+        PreflightError: a trial cannot run on this machine, its disk is full, another process is running this
+            sweep, the run holds ended trials of another spec, or others could have written its checkpoints.
         SweepInterruptedError: it was told to stop; what ran has left a checkpoint.
     """
     preflight.check(plan)
+    check_room(storage.root, plan.sweep.checkpoints.min_free)
     check_tracking(storage)
     layout = storage.run(plan.sweep.name)
     layout.root.mkdir(parents=True, exist_ok=True)
     with locked(layout):
         before = Manifest.read(layout) if layout.manifest.exists() else None
-        continuation = continue_run(plan, before, profile, retry_failed=retry_failed)
-        if continuation.lost and not supersede:
-            raise PreflightError(
-                f"{layout.root} holds {len(continuation.lost)} ended trials of another spec, first "
-                f"{continuation.lost[0].id}; give this one another name (--set name=…), or set them aside "
-                "with --supersede"
-            )
+        if before is None and fork_of:
+            source = storage.run(fork_of)
+            with locked(source):
+                continuation = fork(plan, source, layout, profile)
+        else:
+            continuation = continue_run(plan, before, profile, retry_failed=retry_failed)
+        if before is not None and continuation.lost and not supersede:
+            raise PreflightError(_refusal(layout, before, continuation))
+        if not trust:
+            check_checkpoints(layout, storage, continuation)
         return _launch(plan, storage, layout, continuation, files)
 
 
-@contextmanager
-def locked(layout: RunLayout) -> Iterator[None]:
-    """A run is written to by one process at a time.
-
-    Raises:
-        PreflightError: by another one, now.
-    """
-    lock = FileLock(layout.lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise PreflightError(f"{layout.root} is in use: another process runs this sweep") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _refusal(layout: RunLayout, before: Manifest, continuation: Continuation) -> str:
+    changes = "\n".join(f"  {one}" for one in differences(before.spec, continuation.manifest.spec))
+    return (
+        f"{layout.root} holds {len(continuation.lost)} ended trials of another spec, first "
+        f"{continuation.lost[0].id}:\n{changes}\n"
+        "--fork NAME starts another sweep that begins with what the two have in common; --set name=NAME one "
+        "that begins with nothing; --supersede sets those trials aside"
+    )
 
 
 def _launch(
@@ -109,16 +110,21 @@ def _launch(
     continuation.manifest.write(layout)
     _keep(files, layout.spec)
     rounds.search()
-    if plan.sweep.confirm is not None and not rounds.spent:
+    if plan.sweep.confirm is not None and not rounds.limit:
         rounds.confirm(plan.sweep.confirm)
-    return Launched(continuation.manifest, rounds.spent, rounds.is_tracked)
+    return Launched(continuation.manifest, rounds.limit, rounds.is_tracked)
 
 
 def _keep(files: Sequence[Path], folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for path in files:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / "-".join(path.parts[-2:]))
+        shutil.copyfile(path, folder / kept_name(path))
+
+
+def kept_name(path: Path) -> str:
+    """What a file of the spec is called beside the manifest: its own name behind that of its folder."""
+    return "-".join(path.relative_to(path.anchor).parts[-2:])
 
 
 def _set_aside(folders: list[Path], layout: RunLayout) -> None:

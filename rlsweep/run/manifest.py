@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from analysis.own_rows import read_rows
@@ -16,6 +15,7 @@ from analysis.reading import last_row
 from rlsweep.errors import SpecError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.space import Values
+from rlsweep.run.content import comparison_hash, hash_but_stop, is_longer, trial_hash
 from rlsweep.run.outcomes import SeedResult
 from rlsweep.run.throughput import this_node, workload
 from rlsweep.spec import Sweep
@@ -38,12 +38,6 @@ from rlsweep.store.rows import HUMAN_NORMALIZED, SCORE
 
 _LIBRARIES = ("rlsweep", "ray", "torch", "gymnasium", "ale-py", "mlflow", "numpy")
 
-_TRAINING_SECTIONS = ("algorithm", "training", "network", "stop")
-_TRAINING_RESOURCES = ("env_runners", "envs_per_env_runner", "learners")
-_TRAINING_IF_WRITTEN = ("exploration", "curriculum", "callbacks")
-"""What a trial's result depends on; the rest of the spec may change without making it another experiment. A
-section that came later counts where it says something: trials of before have the hash that they had."""
-
 
 def new_manifest(plan: Plan, profile: str = "") -> Manifest:
     """The manifest of a plan before anything ran."""
@@ -52,7 +46,7 @@ def new_manifest(plan: Plan, profile: str = "") -> Manifest:
         name=plan.sweep.name,
         spec=spec,
         spec_hash=content_hash(spec),
-        comparison_hash=content_hash(_training_part(plan.sweep)),
+        comparison_hash=comparison_hash(plan.sweep),
         profile=profile,
         objectives=objectives(plan.sweep),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -67,7 +61,15 @@ def new_manifest(plan: Plan, profile: str = "") -> Manifest:
 def new_record(trial: PlannedTrial, phase: str = SEARCH) -> TrialRecord:
     """A trial that has not run yet."""
     return TrialRecord(
-        trial.id, trial.config_id, trial.values, trial.seed, trial_hash(trial), workload(trial), phase
+        trial.id,
+        trial.config_id,
+        trial.values,
+        trial.seed,
+        trial_hash(trial),
+        workload(trial),
+        phase,
+        hash_but_stop=hash_but_stop(trial),
+        stop=trial.sweep.stop.model_dump(mode="json"),
     )
 
 
@@ -107,14 +109,15 @@ def continue_run(
     """What is left to do of `plan` where `before` is the run's manifest so far.
 
     A trial counts while it depends on the same content. One that ended is not run again, but for one that the
-    scheduler stopped, where scheduler or objective are others now; one that failed, only on request. Trials
+    scheduler stopped, where scheduler or objective are others now; one that failed, only on request. One that
+    reached its stop goes on where that is a longer one now. Trials
     outside of the plan (another seed, another value) stay in the manifest while they are comparable: same
     environment, same training, same stop.
     """
     manifest = new_manifest(plan, profile)
     if before is None:
         return Continuation(manifest, list(manifest.trials), [], [])
-    manifest.mlflow = before.mlflow
+    manifest.mlflow, manifest.forked_from = before.mlflow, before.forked_from
     same_scheduler = all(
         before.spec.get(part) == manifest.spec.get(part) for part in ("scheduler", "objective")
     )
@@ -126,8 +129,10 @@ def continue_run(
     superseded = []
     for record in manifest.trials:
         old = known.pop(record.id, None)
-        if old is not None and old.hash == record.hash:
-            record.status = old.status if old.status in (*final, PENDING) else INTERRUPTED
+        if old is not None and (old.hash == record.hash or is_longer(record, old)):
+            has_reached_another_stop = old.hash != record.hash and old.status == FINISHED
+            stays = old.status in (*final, PENDING) and not has_reached_another_stop
+            record.status = old.status if stays else INTERRUPTED
             record.mlflow_key, record.mlflow_run_id = old.mlflow_key, old.mlflow_run_id
         elif old is not None:
             superseded.append(old)
@@ -153,7 +158,7 @@ def _still_planned(plan: Plan, before: Manifest) -> list[PlannedTrial]:
                 trial = plan.trial(record.values, record.seed)
             except SpecError:
                 continue  # another space now
-            if trial_hash(trial) == record.hash:
+            if trial_hash(trial) == record.hash or is_longer(new_record(trial), record):
                 found.append(trial)
     return found
 
@@ -169,11 +174,6 @@ def known_results(manifest: Manifest, layout: RunLayout) -> list[tuple[Values, d
             rows, _ = read_rows(layout.result_json(record.id))
             results[record.seed] = SeedResult(record.status, last_row(rows))
     return list(found.values())
-
-
-def trial_hash(trial: PlannedTrial) -> str:
-    """Hash of everything that a trial's result depends on: resolved spec and seed."""
-    return content_hash({"spec": _training_part(trial.sweep), "seed": trial.seed})
 
 
 def git_commit() -> str:
@@ -201,19 +201,3 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return done.stdout.strip()
-
-
-def _training_part(sweep: Sweep) -> dict[str, Any]:
-    """Everything that training depends on, defaults filled in: writing a default changes nothing."""
-    dumped = sweep.model_dump(mode="json")
-    settings = sweep.env.atari.model_dump(mode="json") if sweep.env.is_atari else {}
-    return {
-        "env": dumped["env"] | settings | {"protocol": None},
-        "resources": {name: dumped["resources"][name] for name in _TRAINING_RESOURCES},
-        **{section: dumped[section] for section in _TRAINING_SECTIONS},
-        **{section: dumped[section] for section in _TRAINING_IF_WRITTEN if _is_written(sweep, section)},
-    }
-
-
-def _is_written(sweep: Sweep, section: str) -> bool:
-    return bool(getattr(sweep, section) != Sweep.model_fields[section].default)

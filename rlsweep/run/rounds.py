@@ -23,15 +23,18 @@ from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.rl import preflight
 from rlsweep.rl.callbacks import driver_callbacks
+from rlsweep.run.disk import DiskWatch
 from rlsweep.run.going_on import thin, tune_config
 from rlsweep.run.manifest import Continuation, known_results, new_record
+from rlsweep.run.retrying import Retrying
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
+from rlsweep.run.stalls import Stalls
 from rlsweep.run.stopping import Halt
 from rlsweep.run.tracking import TrackedRun
 from rlsweep.run.trial import trainable_for
 from rlsweep.run.tune_settings import checkpoint_config, tune_settings
-from rlsweep.run.wrapped_schedulers import past_results
+from rlsweep.run.wrapped_schedulers import Halting, past_results
 from rlsweep.spec import ConfirmSpec
 from rlsweep.spec.sweep import CONFIRMING_SEEDS
 from rlsweep.store.layout import RunLayout, Storage
@@ -75,9 +78,9 @@ class Rounds:
         self._halt = Halt(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
 
     @property
-    def spent(self) -> str:
-        """What of the sweep's budget is spent, as words; empty while something is left."""
-        return self._halt.spent
+    def limit(self) -> str:
+        """Which limit of the spec the sweep has reached, as words; empty while it has reached none."""
+        return self._halt.reason
 
     def search(self) -> None:
         """Run the trials of the search that have not ended.
@@ -91,7 +94,7 @@ class Rounds:
             return
         known = known_results(self._manifest, self._layout)
         searcher = ConfigurationSearch(self._plan, self._manifest.objectives, self._add, known)
-        settings = tune_settings(self._plan, self._scheduler(), self._halt)
+        settings = tune_settings(self._plan, self._scheduler())
         settings.search_alg, settings.num_samples = searcher, -1
         # Else Tune starts one process at a time, and gives it up when a trial ends first and leaves its own.
         settings.max_concurrent_trials = self._plan.max_concurrent
@@ -140,7 +143,7 @@ class Rounds:
     def _run_listed(self, waiting: list[TrialRecord], scheduler: TrialScheduler) -> None:
         trials = [self._begin(record)[TRIAL] for record in waiting]
         most = self._plan.sweep.resources.max_concurrent
-        settings = tune_settings(self._plan, scheduler, self._halt)
+        settings = tune_settings(self._plan, scheduler)
         settings.max_concurrent_trials = None if most == "auto" else most
         self._fit({TRIAL: tune.grid_search(trials)}, settings, len(waiting))
 
@@ -150,6 +153,11 @@ class Rounds:
         history = History(self._layout, self._on_status)
         tracker = TrackedRun(self._manifest, self._layout, self._storage).tracker()
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
+        failures = [history.tell_failure, console.tell_failure]
+        stalls = Stalls(sweep.failures.stall)
+        disk = DiskWatch(self._storage.root, sweep.checkpoints.min_free, self._thin_ended)
+        retrying = Retrying(settings.scheduler, self._plan, self._halt, stalls, failures)
+        settings.scheduler = Halting(retrying, self._halt)
         tuner = tune.Tuner(
             trainable_for(self._plan),
             param_space=param_space,
@@ -162,12 +170,14 @@ class Rounds:
                     history,
                     tracker,
                     console,
+                    stalls,
+                    disk,
                     Diagnose([history.tell, console.tell]),
                     *driver_callbacks(sweep.callbacks),
                 ],
                 stop=self._halt,
                 verbose=0,
-                failure_config=tune.FailureConfig(max_failures=sweep.failures.max_retries),
+                failure_config=tune.FailureConfig(max_failures=-1),  # `Retrying` knows how often
                 checkpoint_config=checkpoint_config(sweep),
             ),
         )
@@ -183,9 +193,18 @@ class Rounds:
     def _on_status(self, trial_id: str, status: str) -> None:
         is_cut_off = status == STOPPED and self._halt.is_halting and trial_id not in self._halt.stopped
         self._manifest.trial(trial_id).status = INTERRUPTED if is_cut_off else status
-        self._manifest.write(self._layout)
+        try:
+            self._manifest.write(self._layout)
+        except OSError as error:  # a full disk; it is written whole with the next change
+            logger.warning("%s cannot be written now: %s", self._layout.manifest, error)
         if status in ENDED and not is_cut_off:
             thin(self._layout, trial_id, self._compared, num_to_keep(self._plan.sweep))
+
+    def _thin_ended(self) -> None:
+        """Leave the best checkpoint and the last one of every trial that has ended."""
+        for record in self._manifest.trials:
+            if record.status in ENDED:
+                thin(self._layout, record.id, self._compared, keep=1)
 
     def _on_signal(self, number: int) -> None:
         self._halt.signal = number
@@ -204,7 +223,7 @@ class Rounds:
         for record in unended:
             record.status = PENDING if record.status == PENDING else INTERRUPTED
         self._manifest.write(self._layout)
-        if unended and not self.spent:
+        if unended and not self.limit:
             raise SweepInterruptedError(
                 f"{how} with {len(unended)} trials to go; the same command goes on from their checkpoints",
                 self._halt.signal or signal.SIGINT,

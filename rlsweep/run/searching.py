@@ -82,7 +82,9 @@ class ConfigurationSearch(Searcher):
         """Note how a trial ended; the last seed of its configuration makes the search learn from it."""
         configuration, seed = self._running.pop(trial_id)
         row = result or {}
-        configuration.results[seed] = SeedResult(FAILED if error else result_ending(row), row)
+        configuration.results[seed] = SeedResult(
+            FAILED if error or result is None else result_ending(row), row
+        )
         self._tell_if_whole(configuration)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

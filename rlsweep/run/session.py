@@ -12,11 +12,13 @@ import ray
 
 from rlsweep.plan import Machine
 from rlsweep.plan.packing import Node
+from rlsweep.run.exposure import check_exposure, keep_token_private
 
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
     "RAY_AIR_NEW_OUTPUT": "0",  # our console speaks
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `callbacks.driver.signals` lets trials leave checkpoints first
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # Tune's own state of the sweep: nobody reads it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
@@ -34,12 +36,18 @@ def ray_session() -> Iterator[Machine]:
 
     Yields:
         What it can hand out.
+
+    Raises:
+        PreflightError: others could run code in the Ray that would be started here.
     """
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     is_local = not os.environ.get("RAY_ADDRESS")
     # Without `local` Ray joins whatever cluster somebody else has started on this machine.
     arguments: dict[str, Any] = {"address": "local", "include_dashboard": False} if is_local else {}
+    keep_token_private(make=is_local)
+    if is_local:
+        check_exposure(ray.util.get_node_ip_address())
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
     quiet_libraries()
     try:

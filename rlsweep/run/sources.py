@@ -16,7 +16,7 @@ from rlsweep.rl.bundle import DESCRIPTION, Bundle, load_bundle
 from rlsweep.run.export import best_of, export
 from rlsweep.run.model import download_bundle, run_of
 from rlsweep.run.tracking_store import tracking_uri
-from rlsweep.store.layout import RunLayout, Storage
+from rlsweep.store.layout import RunLayout, Storage, is_name
 from rlsweep.store.manifest import Manifest
 
 
@@ -71,14 +71,17 @@ def run_name_of(uri: str, storage: Storage) -> str:
     """The name of the sweep that a model or an artifact in MLflow belongs to: that of its experiment.
 
     Raises:
-        RunError: MLflow has no such thing.
+        RunError: MLflow has no such thing, or it is of no sweep.
     """
     try:
         client = MlflowClient(tracking_uri(storage))
         run = client.get_run(run_of(uri, client))
-        return str(client.get_experiment(run.info.experiment_id).name)
+        name = str(client.get_experiment(run.info.experiment_id).name)
     except MlflowException as error:
         raise RunError(f"{uri}: {error}") from None
+    if not is_name(name):
+        raise RunError(f"{uri} is of the experiment {name!r}, which is no sweep")
+    return name
 
 
 def mlflow_run_of(source: PolicySource, storage: Storage) -> str:
@@ -87,8 +90,10 @@ def mlflow_run_of(source: PolicySource, storage: Storage) -> str:
     Raises:
         UsageError: its trial is not in this storage, or MLflow does not have it.
     """
-    sweep, trial_id = source.bundle.origin.get("sweep", ""), source.bundle.origin.get("trial", "")
+    sweep, trial_id = (str(source.bundle.origin.get(key, "")) for key in ("sweep", "trial"))
     try:
+        if not is_name(sweep):
+            raise KeyError(sweep)
         run_id = Manifest.read(storage.run(sweep)).trial(trial_id).mlflow_run_id
     except (RunError, KeyError):
         raise UsageError(f"{source.name}: its trial {trial_id!r} is not in {storage.root}") from None

@@ -1,4 +1,4 @@
-"""When a trial has done what its spec asked for, and when a sweep has spent its budget or is told to stop."""
+"""When a trial has done what its spec asked for, and when a sweep has reached a limit or is told to stop."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _is_in_last_phase(sweep: Sweep, progress: Progress) -> bool:
 
 
 class Halt(tune.Stopper):
-    """Ends a sweep whose wall time or GPU hours are spent, or that was told to stop by a signal.
+    """Ends a sweep whose wall time or GPU hours are spent, of which too many trials have failed, or that was
+    told to stop by a signal.
 
     Every trial that runs makes one more row, and leaves a checkpoint to go on from; none begins
     (`wrapped_schedulers.Halting`).
@@ -63,6 +64,8 @@ class Halt(tune.Stopper):
         self._gpus_of_trial = plan.resources.gpus
         self._started = time.monotonic()
         self._gpu_seconds = gpu_seconds
+        self._max_failed = plan.sweep.failures.max_failed_trials
+        self._failed: set[str] = set()
         self.signal = 0
         self.is_idle = False
         self.stopped: set[str] = set()
@@ -77,11 +80,17 @@ class Halt(tune.Stopper):
     @property
     def is_halting(self) -> bool:
         """Whether trials end before they have reached their stop."""
-        return bool(self.signal or self.spent)
+        return bool(self.signal or self.reason)
+
+    def count_failed(self, trial_id: str) -> None:
+        """Note that a trial has failed for good."""
+        self._failed.add(trial_id)
 
     @property
-    def spent(self) -> str:
-        """What is spent, as words; empty while something is left."""
+    def reason(self) -> str:
+        """Which limit of the spec the sweep has reached, as words; empty while it has reached none."""
+        if self._max_failed is not None and len(self._failed) > self._max_failed:
+            return f"failures.max_failed_trials: {len(self._failed)} have failed, {self._max_failed} may"
         budget, wall_seconds = self._budget, time.monotonic() - self._started
         gpu_hours = self._gpu_seconds / 3600
         if budget.wall_time is not None and wall_seconds >= budget.wall_time:

@@ -11,6 +11,7 @@ from callbacks.driver.projection import Projection
 from rlsweep.errors import RunError
 from rlsweep.run.publish import publish
 from rlsweep.run.tracking import TrackedRun
+from rlsweep.store.credentials import without_credentials
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import ENDED, FAILED, Manifest, TrialRecord
 
@@ -46,7 +47,8 @@ def sync(layout: RunLayout, storage: Storage, progress: Progress = iter) -> str:
         publish(layout, projection.parent_run_id, MlflowClient(tracked.tracking_uri), tracked.register_as)
     except MLFLOW_ERRORS as error:
         what = "does not answer" if is_away(error) else "refuses"
-        raise RunError(f"MLflow at {tracked.tracking_uri} {what}: {error}") from None
+        message = f"MLflow at {tracked.tracking_uri} {what}: {error}"
+        raise RunError(without_credentials(message)) from None
     finally:
         tracked.keep(projection.parent_run_id, projection.run_ids, is_whole=is_whole)
     if refused:
@@ -63,5 +65,5 @@ def _bring(projection: Projection, tracked: TrackedRun, records: Iterable[TrialR
         except MLFLOW_ERRORS as error:
             if is_away(error):
                 raise
-            refused.append(f"{record.id}: {error}")
+            refused.append(f"{record.id}: {without_credentials(str(error))}")
     return refused

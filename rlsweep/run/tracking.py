@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from rlsweep.errors import RunError
 from rlsweep.run.tracking_store import tracking_uri
 from rlsweep.spec import Sweep, with_values
 from rlsweep.spec.hyperparameters import hyperparameters
+from rlsweep.store.credentials import without_credentials
 from rlsweep.store.endings import in_words
+from rlsweep.store.failures import counts, read_failures
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, Manifest
 from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
@@ -30,8 +33,12 @@ from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
 STATUS_TAG = "rlsweep.status"
 PHASE_TAG = "rlsweep.phase"
 FINDING_TAG = "rlsweep.diagnosis."
-"""Tags of a child run: how the trial stands in words, its phase of the curriculum, and, with the name of a
-symptom behind it, what was found."""
+FAILURES_TAG = "rlsweep.failures"
+ERROR_TAG = "rlsweep.error"
+"""Tags of a child run: how the trial stands in words, its phase of the curriculum, with the name of a symptom
+behind it what was found, how often it failed by class, and the last lines of its trace."""
+
+LINES_OF_TRACE = 20
 
 _RUN_STATUS = {RUNNING: OPEN, FINISHED: "FINISHED", STOPPED: "FINISHED", DIVERGED: "FAILED", FAILED: "FAILED"}
 _OTHERWISE = "KILLED"
@@ -58,11 +65,17 @@ class TrackedRun:
             raise RunError(
                 f"{layout.manifest}: the spec is of another version: {where}: {fault['msg']}"
             ) from None
-        self.tracking_uri = tracking_uri(storage)
-        if manifest.mlflow.tracking_uri != self.tracking_uri:  # another store knows nothing of these runs
-            manifest.mlflow.tracking_uri, manifest.mlflow.parent_run_id = self.tracking_uri, ""
+        shown, known = without_credentials(self.tracking_uri), manifest.mlflow.tracking_uri
+        manifest.mlflow.tracking_uri = shown
+        if without_credentials(known) != shown:  # another store knows nothing of these runs
+            manifest.mlflow.parent_run_id = ""
             for record in manifest.trials:
                 record.mlflow_run_id = ""
+
+    @property
+    def tracking_uri(self) -> str:
+        """Of the store; not kept: this object is pickled into the run folder, and it may hold a password."""
+        return tracking_uri(self._storage)
 
     @property
     def register_as(self) -> str | None:
@@ -111,6 +124,7 @@ class TrackedRun:
                 STATUS_TAG: words,
                 **({PHASE_TAG: row[PHASE_NAME]} if row.get(PHASE_NAME) else {}),
                 **_findings(folder / RunLayout.DIAGNOSIS_JSON),
+                **_failures(folder),
             },
             status=_RUN_STATUS.get(record.status, _OTHERWISE),
             history=history,
@@ -129,7 +143,7 @@ class TrackedRun:
 
     def tracker(self) -> MLflowTracker:
         """The callback that tells MLflow of this run while it goes on."""
-        return MLflowTracker(self.sweep(), self.tracking_uri, self.trial, self.keep)
+        return MLflowTracker(self.sweep(), partial(tracking_uri, self._storage), self.trial, self.keep)
 
 
 def _tags(manifest: Manifest) -> dict[str, str]:
@@ -140,6 +154,7 @@ def _tags(manifest: Manifest) -> dict[str, str]:
         "rlsweep.description": manifest.spec.get("description", ""),
         "rlsweep.host": platform.node(),
         "rlsweep.node": manifest.node,
+        **({"rlsweep.forked_from": manifest.forked_from} if manifest.forked_from else {}),
         **({MLFLOW_GIT_BRANCH: git["branch"], "rlsweep.git_dirty": git["dirty"]} if git else {}),
         **({MLFLOW_GIT_REPO_URL: git["repo"]} if "repo" in git else {}),
         **{f"rlsweep.version.{name}": number for name, number in manifest.versions.items()},
@@ -156,6 +171,15 @@ def _findings(diagnosis: Path) -> dict[str, str]:
         except (ValueError, TypeError):  # cut off when its writer died
             continue
     return {FINDING_TAG + one.name: f"{one.cause}; {one.remedy}" for one in found}
+
+
+def _failures(folder: Path) -> dict[str, str]:
+    failures = read_failures(folder)
+    if not failures:
+        return {}
+    trace = folder / RunLayout.ERROR_TXT
+    lines = trace.read_text("utf-8", errors="replace").splitlines() if trace.is_file() else []
+    return {FAILURES_TAG: counts(failures), ERROR_TAG: "\n".join(lines[-LINES_OF_TRACE:])}
 
 
 def _effective(sweep: Sweep) -> dict[str, Any]:

@@ -1,23 +1,26 @@
-"""Which MLflow store a sweep is shown in, and the server that shows it."""
+"""Which MLflow store a sweep is shown in."""
 
 from __future__ import annotations
 
 import os
-import sys
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from rlsweep.errors import PreflightError
+from rlsweep.store.credentials import without_credentials
 from rlsweep.store.layout import Storage
 
 TRACKING_URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_USER_VARIABLE = "MLFLOW_TRACKING_USERNAME"
+_PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"
 
 
 def tracking_uri(storage: Storage) -> str:
     """MLFLOW_TRACKING_URI where it is set, otherwise the embedded store of `storage`."""
-    return os.environ.get(TRACKING_URI_VARIABLE) or storage.tracking_uri
+    return _uri_of_environment() or storage.tracking_uri
 
 
 def check_tracking(storage: Storage) -> None:
@@ -32,40 +35,30 @@ def check_tracking(storage: Storage) -> None:
     storage.root.mkdir(parents=True, exist_ok=True)
     try:
         MlflowClient(uri)
-    except (MlflowException, SQLAlchemyError) as error:
-        raise PreflightError(f"MLflow cannot open {uri}: {str(error).splitlines()[0]}") from None
+    except (MlflowException, SQLAlchemyError, ValueError) as error:
+        message = f"MLflow cannot open {uri}: {str(error).splitlines()[0]}"
+        raise PreflightError(without_credentials(message)) from None
 
 
 def remote_tracking_server() -> str:
     """The server that MLFLOW_TRACKING_URI names; empty where it names none or a store on disk."""
-    uri = os.environ.get(TRACKING_URI_VARIABLE, "")
+    uri = _uri_of_environment()
     return uri if uri.startswith(("http://", "https://", "databricks")) else ""
 
 
-def mlflow_server_command(storage: Storage, host: str, port: int) -> list[str]:
-    """The command line of an MLflow server over the embedded store, for this interpreter.
-
-    Only the address it listens on is an allowed host: MLflow's default admits every private network.
-    """
-    storage.root.mkdir(parents=True, exist_ok=True)
-    hosts = {f"{host}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"}
-    return [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        tracking_uri(storage),
-        "--default-artifact-root",
-        storage.artifacts.as_uri(),
-        "--host",
-        host,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--allowed-hosts",
-        ",".join(sorted(hosts)),
-        "--uvicorn-opts",
-        "--log-level warning",
-    ]
+def _uri_of_environment() -> str:
+    """MLFLOW_TRACKING_URI. A user and a password in that of a server move to the variables that MLflow has
+    for them: the client puts the URI into its messages."""
+    uri = os.environ.get(TRACKING_URI_VARIABLE, "")
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # no URI at all; MLflow says so
+        return uri
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return uri
+    if parts.username and parts.password:
+        os.environ[_USER_VARIABLE] = unquote(parts.username)
+        os.environ[_PASSWORD_VARIABLE] = unquote(parts.password)
+    uri = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    os.environ[TRACKING_URI_VARIABLE] = uri
+    return uri

@@ -24,6 +24,7 @@ from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.curriculum import first_phase, next_phase
 from rlsweep.run.custom_metrics import CustomMetrics
+from rlsweep.run.disk import free_bytes, wait_for_room
 from rlsweep.run.policies import evaluate, save_policy
 from rlsweep.run.progress import Progress, evaluation_row, note_reached, update
 from rlsweep.run.rows import result_row
@@ -88,7 +89,7 @@ class Trial(Trainable):
         )
         self._row |= self._custom_metrics.row(result)
         self._follow_curriculum()
-        due = progress.env_steps >= self._next_checkpoint
+        due = progress.env_steps >= self._next_checkpoint and self._has_room()
         if due:
             self._next_checkpoint = progress.env_steps + sweep.checkpoints.every
         lineage, self._lineage = self._lineage, None
@@ -115,6 +116,8 @@ class Trial(Trainable):
         }
         (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
         write_manifest(folder, self._row)
+        if self._storage_folder is not None:
+            wait_for_room(self._storage_folder, folder)
 
     def load_checkpoint(self, checkpoint: str | None) -> None:
         """Go on from a checkpoint, its own or (PBT) another trial's, with this trial's hyperparameters.
@@ -204,6 +207,17 @@ class Trial(Trainable):
         self._progress.phase.evaluated_env_steps = self._progress.env_steps
         self._progress.evaluation = evaluation_row(scores)
         self._progress.wall_seconds += time.perf_counter() - started
+
+    @property
+    def _storage_folder(self) -> Path | None:
+        """Where checkpoints go; None where that is no folder of this machine."""
+        storage = self._storage
+        is_local = storage is not None and storage.storage_filesystem.type_name == "local"
+        return Path(storage.storage_fs_path) if is_local else None
+
+    def _has_room(self) -> bool:
+        folder = self._storage_folder
+        return folder is None or free_bytes(folder) >= self._trial.sweep.checkpoints.min_free
 
     def _save_policy(self, folder: Path) -> None:
         score = self._row.get(rows.SCORE)

@@ -9,16 +9,14 @@ from ray.tune.schedulers import TrialScheduler
 from rlsweep.plan import Plan
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.run.manifest import objectives
-from rlsweep.run.stopping import Halt
-from rlsweep.run.wrapped_schedulers import Halting
 from rlsweep.spec import ASYNCHRONOUS, Sweep
 from rlsweep.store.manifest import TRIAL
 
 
-def tune_settings(plan: Plan, scheduler: TrialScheduler, halt: Halt) -> tune.TuneConfig:
+def tune_settings(plan: Plan, scheduler: TrialScheduler) -> tune.TuneConfig:
     """Trials are called by their ids, and go on in the processes of those before."""
     return tune.TuneConfig(
-        scheduler=Halting(scheduler, halt),
+        scheduler=scheduler,
         reuse_actors=not leaves_threads(plan),
         trial_name_creator=_name,
         trial_dirname_creator=_name,

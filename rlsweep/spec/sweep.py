@@ -11,12 +11,14 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, field
 from rlsweep.spec.callbacks import NamedCallback
 from rlsweep.spec.curriculum import CurriculumSpec
 from rlsweep.spec.env import EnvSpec
+from rlsweep.spec.failures import FailureSpec
 from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.network import NetworkSpec
-from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, EnvSteps, EnvStepsFrom0
+from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, Bytes, EnvSteps, EnvStepsFrom0
 from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
-from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Count, Objectives, ObjectiveSpec, SearchSpec
+from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Objectives, ObjectiveSpec, SearchSpec
+from rlsweep.store.layout import is_name
 from rlsweep.store.manifest import ENV_ID
 from rlsweep.store.rows import TRACKED_KEYS
 
@@ -107,11 +109,14 @@ class CheckpointSpec(SpecModel):
         keep: the best ones.
         replay_buffer: DQN's replay buffer is saved too, compressed; without it, a trial that goes on from a
             checkpoint samples as many env steps as at its start before it learns again.
+        min_free: bytes that stay free on the disk of the runs: with less, a sweep does not begin, and one
+            that runs makes only those checkpoints that cannot wait, until there is room again.
     """
 
     every: EnvSteps
     keep: PositiveInt = 2
     replay_buffer: bool = False
+    min_free: Bytes = 10**9
 
 
 class TrackingSpec(SpecModel):
@@ -128,18 +133,12 @@ class TrackingSpec(SpecModel):
     system_metrics: bool = False
     register_as: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, alias="register")
 
-
-class FailureSpec(SpecModel):
-    """`failures:`: what happens to a trial that dies or diverges.
-
-    Attributes:
-        max_retries: restarts from the last checkpoint.
-        nan_rows: so many rows in succession with a loss or score that is no number end the trial as
-            diverged.
-    """
-
-    max_retries: Count = 0
-    nan_rows: PositiveInt = 3
+    @field_validator("register_as")
+    @classmethod
+    def _takes_mlflow(cls, name: str | None) -> str | None:
+        if name is not None and (not is_name(name) or ":" in name):
+            raise ValueError(f"{name!r}: the name of a model has no / and no : in it")
+        return name
 
 
 class Sweep(SpecModel):

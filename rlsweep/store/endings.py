@@ -1,11 +1,12 @@
-"""How a trial stands, in words: `stopped early by asha at 1.2M env steps`, `failed: ValueError: …`."""
+"""How a trial stands, in words: `stopped early by asha at 1.2M env steps`, `failed (environment): …`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from rlsweep.store.layout import RunLayout
+from rlsweep.store.credentials import without_credentials
+from rlsweep.store.failures import read_failures
 from rlsweep.store.manifest import FAILED, STOPPED, TrialRecord
 
 
@@ -16,20 +17,24 @@ def in_words(record: TrialRecord, scheduler: str, env_steps: int, folder: Path) 
         record: of the trial.
         scheduler: type of the sweep's, as in its spec.
         env_steps: at the trial's last row.
-        folder: of the trial, with its error.txt.
+        folder: of the trial, with its failures.json.
     """
     if record.status == STOPPED:
         return f"stopped early by {scheduler} at {short_count(env_steps)} env steps"
-    error = folder / RunLayout.ERROR_TXT
-    if record.status == FAILED and error.is_file():
-        return f"failed: {error_reason(error.read_text('utf-8', errors='replace'))}"
+    if record.status == FAILED and (failures := read_failures(folder)):
+        return str(failures[-1])
     return record.status
 
 
 def error_reason(text: str) -> str:
-    """The last exception of a trace that has a message: `ValueError: the environment broke`."""
+    """The last exception of a trace that has a message: `ValueError: the environment broke`.
+
+    Of a process that died, Ray's word for it: `its worker process has died`.
+    """
     found = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception): .+)$", text, flags=re.MULTILINE)
-    return str(found[-1]) if found else (text.strip() or "no reason was kept").splitlines()[-1]
+    died = re.search(r"^The actor is dead because (.+?)\.(?= |$)", text, flags=re.MULTILINE)
+    last_line = (text.strip() or "no reason was kept").splitlines()[-1]
+    return without_credentials(str(found[-1]) if found else died[1] if died else last_line)
 
 
 def short_count(count: int) -> str:

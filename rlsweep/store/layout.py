@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlsweep.errors import RunError
+
 DEFAULT_STORAGE = Path("runs")
 
 
@@ -23,6 +25,7 @@ class RunLayout:
     PROGRESS_CSV = "progress.csv"
     PARAMS_JSON = "params.json"
     ERROR_TXT = "error.txt"
+    FAILURES_JSON = "failures.json"
     LINEAGE_JSON = "lineage.json"
     DIAGNOSIS_JSON = "diagnosis.json"
     CHECKPOINT = re.compile(r"checkpoint_(?:(?P<attempt>\d+)-)?(?P<index>\d+)")
@@ -69,8 +72,19 @@ class RunLayout:
         """`.lock`: held while a sweep runs here."""
         return self.root / ".lock"
 
+    @property
+    def owner(self) -> Path:
+        """`.owner.json`: who holds the lock; its time of change is their last sign of life."""
+        return self.root / ".owner.json"
+
     def trial(self, trial_id: str) -> Path:
-        """The folder of one trial."""
+        """The folder of one trial.
+
+        Raises:
+            RunError: the id, perhaps of a manifest that somebody has changed, names no folder of this run.
+        """
+        if not is_name(trial_id):
+            raise RunError(f"{self.root}: no trial can be called {trial_id!r}")
         return self.root / trial_id
 
     def result_json(self, trial_id: str) -> Path:
@@ -95,6 +109,11 @@ class RunLayout:
         return sorted(found, key=lambda path: _age(found[path]))
 
 
+def is_name(text: str) -> bool:
+    """Whether it names something in a folder, and nothing outside of it."""
+    return text not in ("", ".", "..") and not {"/", "\0"} & set(text)
+
+
 def _age(name: re.Match[str]) -> tuple[float, int]:
     return float(name["attempt"] or "inf"), int(name["index"])
 
@@ -113,6 +132,11 @@ class Storage:
     def tracking_uri(self) -> str:
         """URI of the embedded MLflow store, a sqlite file."""
         return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
+
+    @property
+    def accounts(self) -> Path:
+        """`.accounts/`: users and hashed passwords of `rlsweep ui --auth`."""
+        return self.root / ".accounts"
 
     @property
     def artifacts(self) -> Path:

@@ -63,6 +63,8 @@ class TrialRecord:
         workload: hash of what decides how fast it trains, to compare throughputs.
         phase: search or confirm.
         status: pending, running, finished, stopped, diverged, failed or interrupted.
+        hash_but_stop: of everything but its stop; empty where the rest depends on that.
+        stop: the limits of its stop, as in the spec.
         mlflow_key: by which its child run is found again in an MLflow store.
         mlflow_run_id: its child run; empty before it has one.
     """
@@ -77,6 +79,8 @@ class TrialRecord:
     status: str = PENDING
     mlflow_key: str = field(default_factory=_new_key)
     mlflow_run_id: str = ""
+    hash_but_stop: str = ""
+    stop: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def game(self) -> str:
@@ -149,6 +153,7 @@ class Manifest:
         node: the kind of machine it runs on, as text.
         git: branch, `dirty` (true or false), and `repo`, its URL without credentials; empty without git.
         mlflow: where and how MLflow knows it.
+        forked_from: name of the sweep that it began from; empty for none.
     """
 
     name: str
@@ -164,6 +169,7 @@ class Manifest:
     node: str = ""
     git: dict[str, str] = field(default_factory=dict)
     mlflow: MlflowState = field(default_factory=MlflowState)
+    forked_from: str = ""
 
     @property
     def scheduler(self) -> str:

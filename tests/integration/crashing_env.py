@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -9,14 +13,31 @@ import numpy as np
 
 
 class Crashing(gymnasium.Env[np.ndarray, int]):
-    """Counts its steps and fails at `crash_at`."""
+    """Fails at its step `crash_at`: it raises, kills its process, asks for too much memory, or hangs.
+
+    Args:
+        crash_at: env steps in one process.
+        how: it fails: raise, kill, memory or hang.
+        once: path of a file that it makes when it fails, and fails no more while that is there.
+        reward: of each step.
+    """
 
     observation_space = gymnasium.spaces.Box(0, 1, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)
 
-    def __init__(self, crash_at: int = 50, render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        crash_at: int = 50,
+        how: str = "raise",
+        once: str = "",
+        reward: float = 1.0,
+        render_mode: str | None = None,
+    ) -> None:
         self.render_mode = render_mode
         self._left = crash_at
+        self._how = how
+        self._once = Path(once) if once else None
+        self._reward = reward
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -24,9 +45,21 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self._left -= 1
-        if self._left < 0:
-            raise ValueError("the environment broke on purpose")
-        return np.zeros(2, np.float32), 1.0, self._left % 10 == 0, False, {}
+        if self._left < 0 and not (self._once and self._once.exists()):
+            if self._once:
+                self._once.touch()
+            self._fail()
+        return np.zeros(2, np.float32), self._reward, self._left % 10 == 0, False, {}
+
+    def _fail(self) -> None:
+        match self._how:
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "memory":
+                bytearray(2**60)
+            case "hang":
+                time.sleep(100_000)
+        raise ValueError("the environment broke on purpose")
 
 
 gymnasium.register("Crashing-v0", Crashing)

@@ -179,7 +179,7 @@ def test_what_waits_or_pauses_does_not_begin_once_the_budget_is_spent(
     started = time.monotonic()
     launched = launch(plan, Storage(tmp_path))
     assert time.monotonic() - started < 60, "it did not wait for trials that nobody lets go on"
-    assert launched.spent
+    assert launched.limit
     layout = Storage(tmp_path).run(plan.sweep.name)
     statuses = {record.id: record.status for record in launched.manifest.trials}
     assert set(statuses.values()) <= {"interrupted", "pending", "stopped"}

@@ -26,7 +26,7 @@ def sweep(name: str, machine: Machine, storage: Path, *overrides: str) -> tuple[
     launched = launch(plan, Storage(storage))
     layout = Storage(storage).run(plan.sweep.name)
     run = read_run(layout)
-    assert launched.spent == ""
+    assert launched.limit == ""
     return run, layout
 
 
@@ -123,7 +123,7 @@ def test_gpu_hours_are_counted_while_trials_run(
     plan = make(load("cartpole/sobol.yaml", overrides=overrides, root=ROOT).sweep, machine)
     monkeypatch.setattr(TrialResources, "gpus", property(lambda _: 1.0))
     launched = launch(plan, Storage(tmp_path))
-    assert "budget.gpu_hours" in launched.spent
+    assert "budget.gpu_hours" in launched.limit
     run = read_run(Storage(tmp_path).run(plan.sweep.name))
     seconds = sum(float(trial.rows["seconds"].iloc[-1]) for trial in run.trials if len(trial.rows))
     assert 2.0 < seconds < 12.0, "0.001 hours are 3.6 seconds"

@@ -210,7 +210,7 @@ training: {train_batch_size_per_learner: 256, minibatch_size: 64, num_epochs: 2}
 objective: {metric: score, goal: maximize}
 resources: {envs_per_env_runner: 4}
 checkpoints: {every: 1k, keep: 100}
-failures: {max_retries: 1}
+failures: {max_retries: 1, backoff: 1s}
 stop: {env_steps: 60k}
 curriculum:
   phases:

@@ -300,7 +300,7 @@ def test_two_processes_do_not_run_the_same_sweep(tmp_path: Path) -> None:
     with FileLock(layout.lock):
         done = rlsweep(tmp_path, *SMOKE)
     assert done.returncode == 4
-    assert "is in use: another process runs this sweep" in done.stderr
+    assert "is in use by another process" in done.stderr
 
 
 def test_asha_stops_some_trials_and_says_so(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ network: {name: mlp}
 objective: {metric: score, goal: maximize}
 resources: {envs_per_env_runner: 1}
 checkpoints: {every: 190}
-failures: {max_retries: 1}
+failures: {max_retries: 1, backoff: 1s}
 stop: {env_steps: 420}
 """
     )

@@ -75,14 +75,14 @@ def test_another_seed_adds_trials_and_fewer_seeds_lose_none() -> None:
 
 def test_a_changed_training_supersedes_what_ended_and_counts_it_as_lost() -> None:
     before = after(plan("seeds=[0, 1]"), *[FINISHED] * 8)
-    changed = continue_run(plan("seeds=[0]", "stop.env_steps=300k"), before)
+    changed = continue_run(plan("seeds=[0]", "training.gamma=0.9"), before)
     assert len(changed.waiting) == 4
     assert changed.superseded == changed.lost == before.trials
     assert len(changed.manifest.trials) == 4
 
 
 def test_a_run_made_with_a_profile_gives_way() -> None:
-    smoke = after(plan("seeds=1", "stop.env_steps=1k"), *[FINISHED] * 4)
+    smoke = after(plan("seeds=1", "training.gamma=0.9"), *[FINISHED] * 4)
     smoke.profile = "smoke"
     continuation = continue_run(plan("seeds=1"), smoke)
     assert len(continuation.superseded) == 4

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rlsweep.store.endings import in_words, short_count
+from rlsweep.store.failures import Failure
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import TrialRecord
 
@@ -16,13 +18,14 @@ from rlsweep.store.manifest import TrialRecord
     [
         ("finished", "finished"),
         ("stopped", "stopped early by asha at 1.2M env steps"),
-        ("failed", "failed: ValueError: the environment broke"),
+        ("failed", "failed (environment, tried again 3 times): ValueError: it broke"),
         ("interrupted", "interrupted"),
     ],
 )
 def test_a_status_says_what_happened(status: str, words: str, tmp_path: Path) -> None:
-    trace = "Traceback (most recent call last):\n  File x\nValueError: the environment broke\n"
-    (tmp_path / RunLayout.ERROR_TXT).write_text(trace)
+    failed = Failure("environment", "ValueError: it broke", 0.0, 100, max_retries=3)
+    lines = replace(failed, reason="an earlier one", retry=1).line() + failed.line() + failed.line()[:20]
+    (tmp_path / RunLayout.FAILURES_JSON).write_text(lines)
     record = TrialRecord("a", "a", {}, 0, "hash", status=status)
     assert in_words(record, "asha", 1_203_000, tmp_path) == words
 
