@@ -10,7 +10,7 @@ PORT ?= 5000
 GAMES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep validate plan report status sync best rollout ui doctor test test-slow bench check format lock clean
+.PHONY: help sweep validate plan report status sync best rollout ui doctor test test-slow bench check audit format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: $(VENV)/.installed $(PEERS)/.installed ## Measure against SB3, stock RLli
 check: $(VENV)/.installed-dev ## Lint, format check and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+audit: $(VENV)/.installed-audit ## Look up what is installed in the database of known vulnerabilities
+	$(BIN)/python .ci/audit.py
+
 format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
@@ -77,6 +80,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)/.installed-audit: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
 	touch $@
 
 $(PEERS)/.installed: pyproject.toml constraints.txt

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from analysis.history import RunHistory, TrialHistory
 from rlsweep.errors import UsageError
@@ -12,6 +13,8 @@ from rlsweep.store.manifest import Objective
 
 def merged(runs: Sequence[RunHistory]) -> RunHistory:
     """All trials in one history; configurations are called by their run's name and their own.
+
+    A value that another run swept is taken from the run's own spec, where it stands there.
 
     Raises:
         UsageError: two runs have the same name, or are judged by different objectives.
@@ -27,6 +30,8 @@ def merged(runs: Sequence[RunHistory]) -> RunHistory:
                 f"{_judged_by(run.objective)}: they cannot be compared"
             )
     manifests = [run.manifest for run in runs]
+    swept = dict.fromkeys(path for run in runs for trial in run.trials for path in trial.record.values)
+    trials = [trial for run in runs for trial in _named(run, list(swept))]
     manifest = replace(
         manifests[0],
         name=" and ".join(names),
@@ -35,9 +40,9 @@ def merged(runs: Sequence[RunHistory]) -> RunHistory:
         created=" and ".join(one.created for one in manifests if one.created),
         git_commit=", ".join(dict.fromkeys(one.git_commit for one in manifests if one.git_commit)),
         versions=_in_all([one.versions for one in manifests]),
-        trials=[trial.record for run in runs for trial in _named(run)],
+        trials=[trial.record for trial in trials],
     )
-    return RunHistory(manifest, tuple(trial for run in runs for trial in _named(run)))
+    return RunHistory(manifest, tuple(trials))
 
 
 def _judged_by(objective: Objective) -> str:
@@ -50,9 +55,11 @@ def _in_all(versions: Sequence[dict[str, str]]) -> dict[str, str]:
     return {name: number for name, number in first.items() if all(one.get(name) == number for one in others)}
 
 
-def _named(run: RunHistory) -> list[TrialHistory]:
+def _named(run: RunHistory, swept: Sequence[str]) -> list[TrialHistory]:
     """The trials of a run, its name before theirs and their configurations'."""
     name = run.manifest.name
+    written = {path: _written(run.manifest.spec, path) for path in swept}
+    fixed = {path: value for path, value in written.items() if isinstance(value, (bool, int, float, str))}
     return [
         replace(
             trial,
@@ -60,8 +67,16 @@ def _named(run: RunHistory) -> list[TrialHistory]:
                 trial.record,
                 id=f"{name}/{trial.record.id}",
                 config_id=f"{name}: {trial.record.config_id}",
-                values={"run": name, **trial.record.values},
+                values={"run": name, **fixed, **trial.record.values},
             ),
         )
         for trial in run.trials
     ]
+
+
+def _written(spec: Mapping[str, Any], path: str) -> Any:
+    """What stands in a spec at a dotted path; None where nothing does."""
+    found: Any = spec
+    for key in path.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found

@@ -73,7 +73,7 @@ class History(Callback):
         trial_id = str(trial)
         if trial_id in self._lost:
             self._end(trial_id, FAILED)
-        elif trial_id in self._running:  # else it never began: the sweep halts
+        elif trial_id in self._running or self._layout.result_json(trial_id).exists():  # else it never began
             self._end(trial_id, ending(trial))
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:

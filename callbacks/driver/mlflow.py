@@ -38,6 +38,9 @@ LAST_SECONDS = 30.0
 MLFLOW_ERRORS = (MlflowException, RequestException, SQLAlchemyError, OSError)
 """What MLflow's client raises, over HTTP and on a database."""
 
+NEVER_BEGUN = "KILLED"
+"""What MLflow is told of a trial that has no rows and did not fail."""
+
 _NO_ANSWER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
 
 _CLIENT_SETTINGS = {
@@ -116,9 +119,8 @@ class MLflowTracker(Callback):
         self._note(str(trial))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if str(trial) in self._running:  # else it never began: the sweep halts
-            self._running.discard(str(trial))
-            self._note(str(trial))
+        self._running.discard(str(trial))
+        self._note(str(trial))
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._running.discard(str(trial))
@@ -180,7 +182,9 @@ class MLflowTracker(Callback):
         for trial_id in sorted(news):
             try:
                 if not (failures and is_away(failures[-1])):
-                    self._projection.bring(self._describe(trial_id))
+                    trial = self._describe(trial_id)
+                    if trial.status != NEVER_BEGUN or trial.history.exists():
+                        self._projection.bring(trial)
                     continue
             except Exception as error:
                 failures.append(error)

@@ -9,6 +9,8 @@ import ipaddress
 import logging
 import os
 import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from rlsweep.errors import PreflightError
@@ -19,6 +21,9 @@ _CLUSTERS = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Where clusters are off, as on macOS, Ray takes 127.0.0.1 for this machine's address. Elsewhere it listens
 on every address, with its token, and gives its metrics without."""
 
+_FOLDER = "RAY_TMPDIR"
+_FOLDERS = (_FOLDER, "TMPDIR")
+
 _AUTH_MODE = "RAY_AUTH_MODE"
 _TOKEN = "token"
 _TOKEN_ELSEWHERE = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
@@ -26,12 +31,32 @@ _MODE_OF_OTHERS = 0o077
 
 
 def keep_ray_local() -> None:
-    """Let the Ray that is started here listen on 127.0.0.1 alone; nothing where RAY_ADDRESS names a cluster.
+    """Let the Ray that is started here listen on 127.0.0.1 alone, and keep its files in this user's folder.
 
-    Call it before anything imports Ray.
+    Call it before anything imports Ray. It does nothing where RAY_ADDRESS names a cluster.
     """
-    if not os.environ.get("RAY_ADDRESS"):
-        os.environ.setdefault(_CLUSTERS, "0")
+    if os.environ.get("RAY_ADDRESS"):
+        return
+    os.environ.setdefault(_CLUSTERS, "0")
+    if not any(os.environ.get(name) for name in _FOLDERS):
+        os.environ[_FOLDER] = _private_folder()
+
+
+def make_private_folder() -> None:
+    """Make the folder that `keep_ray_local` has named.
+
+    Everybody can write to those that Ray makes, and read its logs. AWS keys stand there: Tune hands them to
+    its trials as part of their runtime environment.
+    """
+    folder = Path(_private_folder())
+    if os.environ.get(_FOLDER) != str(folder):
+        return
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _MODE_OF_OTHERS:
+        del os.environ[_FOLDER]
+        logger.warning("%s is not this user's alone: Ray keeps its files where others can write", folder)
 
 
 def check_exposure(address: str) -> None:
@@ -73,6 +98,10 @@ def keep_token_private(*, make: bool) -> None:
             )
     except OSError as error:
         logger.warning("Ray's token in %s cannot be kept from others: %s", path, error)
+
+
+def _private_folder() -> str:
+    return f"/tmp/rlsweep-{os.geteuid()}"  # the paths of sockets must be short
 
 
 def _make(path: Path) -> None:

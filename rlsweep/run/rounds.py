@@ -26,6 +26,7 @@ from rlsweep.rl.callbacks import driver_callbacks
 from rlsweep.run.disk import DiskWatch
 from rlsweep.run.going_on import thin, tune_config
 from rlsweep.run.manifest import Continuation, known_results, new_record
+from rlsweep.run.past import read_past
 from rlsweep.run.retrying import Retrying
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
@@ -34,7 +35,7 @@ from rlsweep.run.stopping import Halt
 from rlsweep.run.tracking import TrackedRun
 from rlsweep.run.trial import trainable_for
 from rlsweep.run.tune_settings import checkpoint_config, tune_settings
-from rlsweep.run.wrapped_schedulers import Halting, past_results
+from rlsweep.run.wrapped_schedulers import Halting
 from rlsweep.spec import ConfirmSpec
 from rlsweep.spec.sweep import CONFIRMING_SEEDS
 from rlsweep.store.layout import RunLayout, Storage
@@ -128,7 +129,8 @@ class Rounds:
         return self._begin(record)
 
     def _scheduler(self) -> TrialScheduler:
-        return make_scheduler(self._plan, past_results(read_summary(self._layout)))
+        waiting = [record.id for record in self._continuation.waiting]
+        return make_scheduler(self._plan, read_past(self._layout, waiting))
 
     def _begin(self, record: TrialRecord) -> dict[str, Any]:
         """The Tune configuration of a trial, which goes on where it has a checkpoint."""

@@ -12,7 +12,7 @@ import ray
 
 from rlsweep.plan import Machine
 from rlsweep.plan.packing import Node
-from rlsweep.run.exposure import check_exposure, keep_token_private
+from rlsweep.run.exposure import check_exposure, keep_token_private, make_private_folder
 
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
@@ -48,6 +48,7 @@ def ray_session() -> Iterator[Machine]:
     keep_token_private(make=is_local)
     if is_local:
         check_exposure(ray.util.get_node_ip_address())
+        make_private_folder()
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
     quiet_libraries()
     try:

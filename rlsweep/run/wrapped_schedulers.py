@@ -10,11 +10,10 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from analysis.history import RunHistory
 from analysis.judgement import row_value
 from rlsweep.run.stopping import Halt
-from rlsweep.store.manifest import SEARCH, Objective
-from rlsweep.store.rows import ENV_STEPS, TIMESTAMP
+from rlsweep.store.manifest import Objective
+from rlsweep.store.rows import ENV_STEPS
 
 COMPARED = "rlsweep/compared"
 GRACES = "rlsweep/graces"
@@ -215,14 +214,3 @@ class Remembering(Guarded):
             self._known[trial_id] = Known(trial_id)
             self._scheduler.on_trial_add(_Past(), self._known[trial_id])
         return self._known[trial_id]
-
-
-def past_results(run: RunHistory) -> list[tuple[str, dict[str, Any]]]:
-    """Trial id and row of every result of a run's search, in the order of their times."""
-    rows = [
-        (float(row[TIMESTAMP]), trial.record.id, {str(key): value for key, value in row.items()})
-        for trial in run.trials
-        if trial.record.phase == SEARCH and TIMESTAMP in trial.rows
-        for row in trial.rows.to_dict(orient="records")
-    ]
-    return [(trial_id, row) for _, trial_id, row in sorted(rows, key=lambda one: one[0])]

@@ -1,8 +1,9 @@
-"""Secrets that a sweep is given reach nothing that it writes or says: a real sweep, a real server, a search."""
+"""Secrets that a sweep is given reach nothing that it writes or says: a real sweep, a real server."""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import socket
@@ -84,6 +85,7 @@ def server(place: Path) -> Iterator[str]:
         "[mlflow]\ndefault_permission = READ\nadmin_username = ann\n"
         f"database_uri = sqlite:///{place}/auth.db\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "auth_cache_ttl_seconds = 60\n"
     )
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--port", str(port)]
@@ -119,19 +121,33 @@ def answers(url: str) -> bool:
         return False
 
 
-def rlsweep(place: Path, uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command, with every secret in its environment; what it says is searched."""
+COMMANDS = """
+import json, os, sys
+from rlsweep.cli import main
+for uri, arguments in json.loads(sys.argv[1]):
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    sys.argv = ["rlsweep", *arguments]
+    try:
+        main()
+        code = 0
+    except SystemExit as error:
+        code = error.code
+    print("ended with", code, flush=True)
+"""
+
+
+def rlsweep(place: Path, *commands: tuple[str, list[str]]) -> subprocess.CompletedProcess[str]:
+    """Tracking URIs and commands, with every secret in the environment; what they say is searched."""
     environment = {
         **os.environ,
         "RLSWEEP_STORAGE": str(place / "runs"),
-        "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_TRACKING_PASSWORD": IN_PASSWORD,
         "AWS_SECRET_ACCESS_KEY": IN_CLOUD,
         "RAY_AUTH_TOKEN": IN_RAY,
-        "RAY_TMPDIR": str(place / "ray"),
+        "RAY_TMPDIR": str(place),
         "HOME": str(place / "home"),
     }
-    command = [sys.executable, "-c", "from rlsweep.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", COMMANDS, json.dumps(commands)]
     done = subprocess.run(
         command, cwd=place / "work", env=environment, capture_output=True, text=True, check=False
     )
@@ -143,32 +159,46 @@ def rlsweep(place: Path, uri: str, *arguments: str) -> subprocess.CompletedProce
 def test_secrets_reach_nothing_that_a_sweep_writes_or_says(place: Path, server: str) -> None:
     sweep = ["run", str(ROOT / "sweeps" / "cartpole_ppo.yaml"), "--profile", "smoke"]
     sweep += ["--set", "stop.env_steps=4k", "--set", "search.parameters={}", "--set", "tracking.register=x"]
-    done = rlsweep(place, server, *sweep)
-    assert done.returncode == 0, done.stderr
+    done = rlsweep(place, (server, sweep))
+    assert done.stdout.endswith("ended with 0\n"), done.stderr
     manifest = Manifest.read(Storage(place / "runs").run("cartpole_ppo"))
     assert manifest.mlflow.parent_run_id, "the server took the password"
-    assert manifest.mlflow.tracking_uri == server.replace(f"ann:{quote(IN_URI, safe='')}@", "")
+    assert manifest.mlflow.tracking_uri == f"http://{server.rpartition('@')[2]}"
     assert manifest.git["repo"] == "https://git.example/x.git"
     assert (place / "server.db").stat().st_size > 100_000
     assert "tuner.pkl" in {path.name for path in (place / "runs").rglob("*")}, "Tune's pickles are searched"
-    assert {path.suffix for path in (place / "ray").rglob("*")} >= {".log", ".out", ".err"}
-    for folder in ("runs", "artifacts", "ray"):
+    for folder in ("runs", "artifacts"):
         assert leaking_files(place / folder) == {}
     for file in ("server.db", "server.log"):
         assert leaks((place / file).read_bytes()) == [], file
 
-    assert rlsweep(place, server, "status", "cartpole_ppo").returncode == 0
-    shown = rlsweep(place, server, "ui")
-    assert shown.stdout.strip() == f"MLflow runs on {manifest.mlflow.tracking_uri}"
+
+def test_what_ray_logs_of_them_only_their_owner_can_read(place: Path) -> None:
+    """Tune hands AWS keys to trials in their runtime environment, and Ray logs that whatever it is told."""
+    (session,) = (path for path in (place / "ray").glob("session_*") if not path.is_symlink())
+    assert {path.suffix for path in session.rglob("*")} >= {".log", ".out", ".err"}
+    found = leaking_files(session)
+    assert set(found) <= {str(session / "logs" / "runtime_env_agent.log")}
+    assert all(secrets == [IN_CLOUD] for secrets in found.values())
+
+
+def test_secrets_are_not_in_what_other_commands_and_errors_say(place: Path, server: str) -> None:
     away = f"http://ann:{quote(IN_URI, safe='')}@127.0.0.1:{free_port()}"
-    refused = rlsweep(place, away, "sync", "cartpole_ppo")
-    assert refused.returncode == 1
-    assert "does not answer" in refused.stderr
-    refused = rlsweep(place, f"http://ann:{IN_CLOUD}@{server.rpartition('@')[2]}", "sync", "cartpole_ppo")
-    assert refused.returncode == 1, "a wrong password"
-    refused = rlsweep(place, away, "rollout", "models:/x@best")
-    assert refused.returncode == 1
-    refused = rlsweep(place, f"nothing://ann:{IN_CLOUD}@127.0.0.1", "sync", "cartpole_ppo")
-    assert refused.returncode == 1
-    assert "127.0.0.1" in refused.stderr
+    wrong = f"http://ann:{IN_CLOUD}@{server.rpartition('@')[2]}"
+    nothing = f"nothing://ann:{IN_CLOUD}@127.0.0.1"
+    done = rlsweep(
+        place,
+        (server, ["status", "cartpole_ppo"]),
+        (server, ["ui"]),
+        (away, ["sync", "cartpole_ppo"]),
+        (wrong, ["sync", "cartpole_ppo"]),
+        (nothing, ["sync", "cartpole_ppo"]),
+        (away, ["rollout", "models:/x@best"]),
+        (nothing, ["run", str(ROOT / "sweeps" / "cartpole_ppo.yaml"), "--profile", "nothing"]),
+    )
+    codes = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("ended with")]
+    assert codes == ["0", "0", "1", "1", "1", "1", "2"], done.stderr
+    assert f"MLflow runs on http://{server.rpartition('@')[2]}\n" in done.stdout
+    assert "does not answer" in done.stderr
+    assert f"MLflow at {nothing.replace(f'ann:{IN_CLOUD}@', '')} refuses" in done.stderr
     assert leaking_files(place / "runs") == {}

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from rlsweep.errors import PreflightError
-from rlsweep.run.exposure import check_exposure, keep_ray_local, keep_token_private
+from rlsweep.run.exposure import check_exposure, keep_ray_local, keep_token_private, make_private_folder
 from rlsweep.run.tracking_server import is_loopback, mlflow_server
 from rlsweep.store.layout import Storage
 
 PASSWORD = "MLFLOW_AUTH_ADMIN_PASSWORD"
+FOLDER = "RAY_TMPDIR"
 LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
@@ -23,7 +24,7 @@ LOCAL = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (
         *("MLFLOW_TRACKING_URI", "MLFLOW_AUTH_CONFIG_PATH", PASSWORD, "MLFLOW_FLASK_SERVER_SECRET_KEY"),
-        *("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS", LOCAL),
+        *("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS", LOCAL, FOLDER, "TMPDIR"),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -103,9 +104,56 @@ def test_ray_stays_on_this_machine_unless_a_cluster_is_named(monkeypatch: pytest
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     keep_ray_local()
     assert LOCAL not in os.environ
+    assert FOLDER not in os.environ
     monkeypatch.delenv("RAY_ADDRESS")
     keep_ray_local()
     assert os.environ.pop(LOCAL) == "0"
+    assert os.environ.pop(FOLDER) == f"/tmp/rlsweep-{os.geteuid()}"
+    monkeypatch.setenv("TMPDIR", "/mine")
+    keep_ray_local()
+    assert os.environ.pop(LOCAL) == "0"
+    assert FOLDER not in os.environ
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What stands for /tmp/rlsweep-<user>."""
+    found = tmp_path / "ray"
+    monkeypatch.setattr("rlsweep.run.exposure._private_folder", lambda: str(found))
+    monkeypatch.setenv(FOLDER, str(found))
+    return found
+
+
+def test_rays_folder_is_this_users_alone(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        make_private_folder()
+        assert mode_of(folder) == 0o700
+    assert os.environ[FOLDER] == str(folder)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("kind", ["open", "link", "file"])
+def test_a_folder_that_others_have_made_is_not_taken(
+    folder: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    if kind == "open":
+        folder.mkdir()
+        folder.chmod(0o755)
+    elif kind == "link":
+        (folder.parent / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(folder.parent / "elsewhere")
+    else:
+        folder.touch()
+    make_private_folder()
+    assert FOLDER not in os.environ
+    assert "is not this user's alone" in caplog.text
+
+
+def test_a_folder_that_the_user_names_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER, "/mine")
+    make_private_folder()
+    assert not folder.exists()
+    assert os.environ[FOLDER] == "/mine"
 
 
 def test_the_command_line_says_so_before_anything_imports_ray() -> None:

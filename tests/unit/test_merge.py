@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,14 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
         find_together([small, other])
     with pytest.raises(UsageError, match="a run stands twice"):
         find_together([small, small])
+
+
+def test_what_one_run_swept_is_looked_up_in_the_spec_of_the_other(tmp_path: Path) -> None:
+    small, other = write(tmp_path, "small", 1), write(tmp_path, "other", 10)
+    manifest = Manifest.read(other)
+    manifest.spec = {"training": {"lr": 3, "num_epochs": 4}}
+    manifest.trials = [replace(record, values={"network.name": "mlp"}) for record in manifest.trials]
+    manifest.write(other)
+    values = {trial.record.id: trial.record.values for trial in find_together([small, other]).run.trials}
+    assert values["other/lr=1-0"] == {"run": "other", "training.lr": 3, "network.name": "mlp"}
+    assert values["small/lr=1-0"] == {"run": "small", "training.lr": 1}, "its spec says nothing of a network"

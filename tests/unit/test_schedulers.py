@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from rlsweep.plan import Machine, Plan, make
+from rlsweep.run.past import Past
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.wrapped_schedulers import COMPARED, GRACES, Guarded
 from rlsweep.spec import load
@@ -64,9 +66,12 @@ class SimulatedTrial:
 
     is_saving = False
 
-    def __init__(self, number: int) -> None:
-        self.trial_id, self.number = str(number), number
+    def __init__(self, number: int, name: str) -> None:
+        self.trial_id, self.number, self.name = str(number), number, name
         self.status, self.env_steps = "PENDING", 0
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SimulatedController:
@@ -79,14 +84,47 @@ class SimulatedController:
         trial.status = "TERMINATED"
 
 
-def simulate(plan: Plan, row_env_steps: int, valid_from: int, slots: int) -> list[SimulatedTrial]:
-    """Run a plan's scheduler on trials that only count, until none can run any more."""
-    scheduler = make_scheduler(plan)
+@dataclass
+class Simulation:
+    """A sweep of trials that only count, and what its history says."""
+
+    plan: Plan
+    trials: list[SimulatedTrial]
+    rows: list[tuple[str, dict[str, Any]]]
+
+    @classmethod
+    def new(cls, plan: Plan) -> Simulation:
+        return cls(plan, [SimulatedTrial(number, one.id) for number, one in enumerate(plan.trials)], [])
+
+    def lengths(self) -> dict[str, int]:
+        """Trial -> env steps of its last row, before it was made again or after."""
+        rows = sorted(self.rows, key=lambda one: one[1]["env_steps"])
+        return {name: one["env_steps"] for name, one in rows}
+
+    def interrupted(self, rows_made_again: int) -> Simulation:
+        """As it begins again: what has not ended waits, at an earlier row."""
+        trials = []
+        for trial in self.trials:
+            again = SimulatedTrial(trial.number, trial.name)
+            steps = [one["env_steps"] for name, one in self.rows if name == trial.name]
+            again.env_steps = ([0] * rows_made_again + [0, *steps])[-1 - rows_made_again]
+            again.status = trial.status if trial.status == "TERMINATED" else "PENDING"
+            trials.append(again if again.status == "PENDING" else trial)
+        return Simulation(self.plan, trials, list(self.rows))
+
+
+def simulate(
+    simulation: Simulation, row_env_steps: int, valid_from: int, slots: int, num_rows: int = 10**6
+) -> list[SimulatedTrial]:
+    """Run a plan's scheduler until no trial can run any more, or some rows have come."""
+    plan, trials = simulation.plan, simulation.trials
+    ended = frozenset(trial.name for trial in trials if trial.status == "TERMINATED")
+    scheduler = make_scheduler(plan, Past(tuple(simulation.rows), ended))
     controller = SimulatedController(scheduler)
-    trials = [SimulatedTrial(number) for number in range(plan.num_trials)]
     for trial in trials:
-        scheduler.on_trial_add(controller, trial)
-    while True:
+        if trial.name not in ended:
+            scheduler.on_trial_add(controller, trial)
+    for _ in range(num_rows):
         running = [trial for trial in trials if trial.status == "RUNNING"]
         while len(running) < slots and (chosen := scheduler.choose_trial_to_run(controller)) is not None:
             chosen.status = "RUNNING"
@@ -96,11 +134,13 @@ def simulate(plan: Plan, row_env_steps: int, valid_from: int, slots: int) -> lis
         trial = min(running, key=lambda trial: trial.env_steps)
         trial.env_steps += row_env_steps
         result = row(float(trial.number), trial.env_steps >= valid_from, trial.env_steps)
+        simulation.rows.append((trial.name, result))
         decision = "STOP" if trial.env_steps >= plan.sweep.stop.env_steps else ""
         decision = decision or scheduler.on_trial_result(controller, trial, result)
         if decision == "STOP":
             scheduler.on_trial_complete(controller, trial, result)
         trial.status = {"STOP": "TERMINATED", "PAUSE": "PAUSED"}.get(decision, "RUNNING")
+    return trials
 
 
 @pytest.mark.parametrize(("grace", "factor"), [(300, 2), (500, 3), (1500, 2), (3000, 4)])
@@ -114,9 +154,36 @@ def test_hyperband_leaves_no_trial_waiting(
         "search.trials=8",
     ]
     plan = make(load("cartpole/random.yaml", overrides=overrides, root=ROOT).sweep, Machine.of(8, 0))
-    trials = simulate(plan, row_env_steps, valid_from, slots=2)
+    trials = simulate(Simulation.new(plan), row_env_steps, valid_from, slots=2)
     assert [trial.status for trial in trials] == ["TERMINATED"] * 8
     assert max(trials, key=lambda trial: trial.env_steps).env_steps >= plan.sweep.stop.env_steps
+
+
+@pytest.mark.parametrize(("grace", "factor"), [(300, 2), (500, 3), (1500, 2)])
+@pytest.mark.parametrize("row_env_steps", [256, 512])
+@pytest.mark.parametrize("rows_made_again", [0, 1, 3])
+def test_hyperband_stops_the_same_trials_with_and_without_interruptions(
+    grace: int, factor: int, row_env_steps: int, rows_made_again: int
+) -> None:
+    overrides = [
+        f"scheduler={{type: hyperband, grace: {grace}, reduction_factor: {factor}}}",
+        *("search.trials=16", "stop.env_steps=8k"),
+    ]
+    plan = make(load("cartpole/random.yaml", overrides=overrides, root=ROOT).sweep, Machine.of(8, 0))
+    settings = {"row_env_steps": row_env_steps, "valid_from": 0, "slots": 2}
+    whole = Simulation.new(plan)
+    simulate(whole, **settings)
+    expected = whole.lengths()
+    assert len(set(expected.values())) >= 2, "some are stopped, some not"
+    for moment in range(1, len(whole.rows), max(1, len(whole.rows) // 12)):
+        simulation = Simulation.new(plan)
+        simulate(simulation, **settings, num_rows=moment)
+        for _ in range(2):  # the second time hardly anything has happened since the first
+            simulation = simulation.interrupted(rows_made_again)
+            simulate(simulation, **settings, num_rows=3)
+        simulation = simulation.interrupted(rows_made_again)
+        simulate(simulation, **settings)
+        assert simulation.lengths() == expected, f"interrupted after {moment} rows"
 
 
 def test_a_population_leaves_constants_alone() -> None:
@@ -195,5 +262,5 @@ def test_the_same_trials_are_stopped_with_and_without_an_interruption(
             if result["env_steps"] <= first.get(name, math.inf)
         ]
         again = EVENTS[max(0, moment - 8 * rows_made_again) :]
-        second = stops(make_scheduler(sweep, past), again, set(first))
+        second = stops(make_scheduler(sweep, Past(tuple(past))), again, set(first))
         assert first | second == whole, f"interrupted after {moment} results"
