@@ -10,7 +10,7 @@ PORT ?= 5000
 GAMES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep validate plan report status sync best rollout ui doctor test test-slow bench check audit format lock clean
+.PHONY: help sweep validate plan report status sync best rollout ui doctor test test-slow chaos bench check audit format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k at
 
 test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a browser
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## Do to real sweeps what happens to them, and print the table
+	$(BIN)/python -m pytest tests/chaos -m 'chaos or not chaos' $(ARGS)
 
 bench: $(VENV)/.installed $(PEERS)/.installed ## Measure against SB3, stock RLlib and Ray's tables: [ARGS="--only ppo,dqn --seconds 10"]
 	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)

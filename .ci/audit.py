@@ -1,8 +1,8 @@
 """`make audit`: what is installed, looked up by pip-audit in its database of known vulnerabilities.
 
-Where the database cannot be reached nothing is audited; that is said, and is no failure. pip-audit itself then ends
-with a traceback or, where something else answers in the place of the database, as a mirror of packages may, with "No
-known vulnerabilities found".
+Where the database cannot be reached nothing is audited; that is said, and is no failure. pip-audit itself
+then ends with a traceback or, where something else answers in the place of the database, as a mirror of
+packages may, with "No known vulnerabilities found".
 """
 
 from __future__ import annotations

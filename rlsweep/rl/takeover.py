@@ -48,12 +48,18 @@ class ReusingAlgorithm(Algorithm):
     _env_runners: EnvRunners | None
     _asked: AlgorithmConfig
     _phase: Phase | None = None
+    _num_restored = 0
 
     def __init__(
         self, config: AlgorithmConfig, *, env_runners: EnvRunners | None = None, **kwargs: Any
     ) -> None:
         self._env_runners = env_runners
         super().__init__(config, **kwargs)
+
+    def take_restarts(self) -> int:
+        """How many env runners have come back since this was asked last."""
+        restarts, self._num_restored = self._num_restored, 0
+        return restarts
 
     def release_env_runners(self) -> EnvRunners | None:
         """Part with the env-runner actors; `stop()` then leaves them alive.
@@ -124,6 +130,7 @@ class ReusingAlgorithm(Algorithm):
                 timeout_seconds=self.config.env_runner_health_probe_timeout_s,
             )
         restored = list(super().restore_env_runners(env_runner_group))
+        self._num_restored += len(restored)
         if restored and self._phase is not None:
             env_runner_group.foreach_env_runner(
                 functools.partial(enter_phase, phase=self._phase),

@@ -30,6 +30,7 @@ class Progress:
         score_area: integral of the score over env steps.
         best_score, best_env_steps: the best valid score and when it was reached.
         nan_rows: rows in succession whose loss or score is no number.
+        env_runner_restarts: env runners that died or raised, and came back.
         reached: keys of `env_steps_to/…` and `seconds_to/…` whose score was reached, and their values.
         best_game: the best game's score.
         window_scores, window_env_steps, window_lives_lost: of the last SCORE_WINDOW games, oldest first.
@@ -48,6 +49,7 @@ class Progress:
     best_env_steps: int = 0
     best_game: float = -math.inf
     nan_rows: int = 0
+    env_runner_restarts: int = 0
     reached: dict[str, float] = field(default_factory=dict)
     window_scores: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))
     window_env_steps: deque[float] = field(default_factory=lambda: deque(maxlen=rows.SCORE_WINDOW))

@@ -46,6 +46,7 @@ def result_row(
         rows.FRAMES: progress.frames,
         rows.STEPS_PER_SECOND: new_env_steps / seconds if seconds > 0 else math.nan,
         rows.SECONDS: progress.seconds,
+        rows.ENV_RUNNER_RESTARTS: progress.env_runner_restarts,
         rows.ITERATION: progress.iterations,  # Tune counts from 1 again where a trial goes on
         **progress.evaluation,
         **(phase_row(sweep.curriculum, progress.phase, progress.env_steps) if sweep.curriculum else {}),

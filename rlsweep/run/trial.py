@@ -74,6 +74,7 @@ class Trial(Trainable):
         sweep, progress = self._trial.sweep, self._progress
         update(progress, sweep, result, seconds, self._parallel_games)
         note_reached(progress, sweep.objective, self._parallel_games)
+        progress.env_runner_restarts += self._algorithm.take_restarts()
         has_diverged = progress.nan_rows >= sweep.failures.nan_rows
         reached_stop = is_done(sweep, progress)
         if sweep.evaluation and (reached_stop or progress.env_steps >= self._next_evaluation):

@@ -38,6 +38,11 @@ class RunLayout:
         return self.root / "sweep.json"
 
     @property
+    def manifest_before(self) -> Path:
+        """`.sweep.json`: what stood in the manifest before it was written last."""
+        return self.root / ".sweep.json"
+
+    @property
     def spec(self) -> Path:
         """`spec/`: the files that the last run was started from, comments and all."""
         return self.root / "spec"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -47,6 +49,9 @@ goes on; the rest stands in the plan. PBT copies a donor's, so a trial is who it
 
 CHECKPOINT = "checkpoint"
 """Path of the checkpoint that an interrupted trial goes on from."""
+
+
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def _new_key() -> str:
@@ -200,7 +205,7 @@ class Manifest:
         return known or record
 
     def write(self, layout: RunLayout) -> None:
-        """Replace `sweep.json`."""
+        """Replace `sweep.json`; what stood there before stays beside it."""
         layout.root.mkdir(parents=True, exist_ok=True)
         # Written at every change of a trial: for 1,000 of them, json and asdict take a minute of the driver.
         data = to_json({"format": FORMAT} | vars(self), indent=1)
@@ -209,25 +214,40 @@ class Manifest:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+        if layout.manifest.exists():
+            before = layout.manifest_before.with_suffix(".partial")
+            before.unlink(missing_ok=True)
+            try:
+                os.link(layout.manifest, before)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(layout.manifest, before)
+            before.replace(layout.manifest_before)
         partial.replace(layout.manifest)
 
     @classmethod
     def read(cls, layout: RunLayout) -> Manifest:
-        """Read `sweep.json`.
+        """Read `sweep.json`; where that is damaged, what stood there before.
 
         Raises:
-            RunError: there is none, or it cannot be read.
+            RunError: there is none, or neither can be read.
         """
+        if not layout.manifest.exists():
+            raise RunError(f"no run in {layout.root}: {layout.manifest.name} is missing")
         try:
-            data = json.loads(layout.manifest.read_text("utf-8"))
-            found = data.pop("format")
-            if found != FORMAT:
-                raise RunError(f"{layout.manifest} has format {found}, this reads {FORMAT}")
-            return TypeAdapter(cls).validate_python(data)
-        except FileNotFoundError:
-            raise RunError(f"no run in {layout.root}: {layout.manifest.name} is missing") from None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise RunError(f"{layout.manifest} cannot be read: {error}") from None
+            return cls._read(layout.manifest)
+        except _UNREADABLE as error:
+            try:
+                return cls._read(layout.manifest_before)
+            except _UNREADABLE:
+                raise RunError(f"{layout.manifest} cannot be read: {error}") from None
+
+    @classmethod
+    def _read(cls, path: Path) -> Manifest:
+        data = json.loads(path.read_text("utf-8"))
+        found = data.pop("format")
+        if found != FORMAT:
+            raise RunError(f"{path} has format {found}, this reads {FORMAT}")
+        return TypeAdapter(cls).validate_python(data)
 
 
 def short_game(env_id: str) -> str:

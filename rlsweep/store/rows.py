@@ -59,6 +59,9 @@ STEPS_PER_SECOND = "steps_per_second"
 SECONDS = "seconds"
 """Seconds of sampling and learning since the trial began; evaluation and restarts not counted."""
 
+ENV_RUNNER_RESTARTS = "env_runner_restarts"
+"""Env-runner actors that died, raised or did not answer, and came back, since the trial began."""
+
 ITERATION = "training_iteration"
 TIMESTAMP = "timestamp"
 """Unix time of the row, in seconds."""

@@ -200,9 +200,8 @@ def model_of(storage: Path) -> Path:
 def test_the_registered_model_loads_without_pickle(made: Path) -> None:
     folder = model_of(made)
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pt", ".pth", ".joblib")]
-    assert (
-        "python_model" not in yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["python_function"]
-    )
+    settings = yaml.safe_load((folder / "MLmodel").read_text())
+    assert "python_model" not in settings["flavors"]["python_function"]
     out = watched(PREDICT.format(folder=str(folder)), MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
     assert out.splitlines() == ["actions (2,)", "classes out of pickles: []"]
 

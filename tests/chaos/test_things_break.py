@@ -1,0 +1,274 @@
+"""What is round a sweep breaks: disks, checkpoints, MLflow, clocks, environments, nodes of a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from under_fire import Outcome, UnderFire
+
+from rlsweep.store.failures import read_failures
+from rlsweep.store.layout import RunLayout, Storage
+
+Sweep = Callable[..., UnderFire]
+Note = Callable[[Outcome], None]
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_the_disk_is_full_for_a_while(small_disk: Path, sweep: Sweep, note: Note) -> None:
+    one = sweep("stop.env_steps=60k", "checkpoints.min_free=2MB", folder=small_disk)
+    process = one.start()
+    ballast, times = small_disk / "ballast", 2
+    for _ in range(times):
+        one.wait_for_rows(process, 4)
+        fill(ballast)
+        time.sleep(12)  # the sweep looks every ten seconds
+        ballast.unlink()
+        one.wait_for(lambda: bool(one.num_rows), process)
+    assert process.wait(240) == 0, one.messages
+    assert "trials go on without checkpoints until there is room" in one.messages
+    note(one.outcome("no space left on the disk", times, went_back=times))
+
+
+def fill(path: Path) -> None:
+    """Write until nothing more fits."""
+    with path.open("wb", buffering=0) as stream:
+        try:
+            while stream.write(b"0" * 4096):
+                pass
+        except OSError:
+            return
+
+
+def test_a_checkpoint_is_cut_in_half(sweep: Sweep, note: Note) -> None:
+    one = sweep("stop.env_steps=30k", "checkpoints.keep=5")
+    times = 2
+    for _ in range(times):
+        process = one.start()
+        one.wait_for_rows(process, 8)
+        one.kill(process)
+        for trial_id in one.statuses():
+            newest = one.layout.checkpoints(trial_id)[-1]
+            largest = max(
+                (path for path in newest.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+            )
+            os.truncate(largest, largest.stat().st_size // 2)
+    one.run_to_the_end()
+    note(one.outcome("a checkpoint cut in half", times, went_back=times, intervals=2))
+
+
+def test_the_mlflow_server_is_killed_and_comes_back(sweep: Sweep, note: Note, tmp_path: Path) -> None:
+    port = free_port()
+    uri = f"http://127.0.0.1:{port}"
+    one = sweep("stop.env_steps=60k", environment={"MLFLOW_TRACKING_URI": uri})
+    times = 2
+    with server(tmp_path, port):
+        process = one.start()
+        one.wait_for_rows(process, 4)
+    for _ in range(times - 1):
+        one.wait_for_rows(process, 4)
+        with server(tmp_path, port):
+            one.wait_for_rows(process, 4)
+    assert process.wait(300) == 0, one.messages
+    with server(tmp_path, port):
+        command = [sys.executable, "-c", "from rlsweep.cli import main; main()", "sync", one.sweep.name]
+        subprocess.run(command, env=one.variables, check=True, capture_output=True)
+        note(one.outcome("SIGKILL of the MLflow server", times, went_back=0, tracking_uri=uri))
+
+
+@contextmanager
+def server(folder: Path, port: int) -> Iterator[None]:
+    """A real MLflow server, killed in the end."""
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not is_healthy(port):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def is_healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_sqlite_store_is_locked_by_somebody(sweep: Sweep, note: Note) -> None:
+    one = sweep("stop.env_steps=60k")
+    process = one.start()
+    one.wait_for_rows(process, 4)
+    store = sqlite3.connect(one.folder / "mlflow.db", timeout=60)
+    store.execute("BEGIN EXCLUSIVE")
+    before = one.num_rows
+    time.sleep(30)
+    assert one.num_rows > before, "the sweep does not wait for MLflow"
+    store.rollback()
+    store.close()
+    assert process.wait(300) == 0, one.messages
+    note(one.outcome("sqlite locked for 30 s", 1, went_back=0))
+
+
+def test_the_clock_is_set_back(sweep: Sweep, note: Note) -> None:
+    """As the histories see it: rows that come later have earlier times."""
+    one = sweep("stop.env_steps=30k")
+    process = one.start()
+    one.wait_for_rows(process, 8)
+    one.kill(process)
+    for path in one.layout.root.glob("*/result.json"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        ahead = [row | {"timestamp": row["timestamp"] + 86_400} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in ahead))
+    one.run_to_the_end()
+    note(one.outcome("clock set back by a day", 1, went_back=1))
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "crash_at", "fault"),
+    [("raise", "environment", 500, "an environment that raises"), ("hang", "stall", 500, "one that hangs")],
+)
+def test_an_environment_fails(
+    how: str, kind: str, crash_at: int, fault: str, sweep: Sweep, note: Note, tmp_path: Path
+) -> None:
+    once = f", once: {tmp_path / 'hung'}" if how == "hang" else ""
+    one = sweep(
+        f"env.kwargs={{crash_at: {crash_at}, how: {how}{once}}}",
+        *("stop.env_steps=1600", "checkpoints.every=256", "failures.stall=20s"),
+        spec=write_crashing(tmp_path),
+    )
+    one.every = 256
+    one.run_to_the_end()
+    [trial_id] = one.statuses()
+    failures = read_failures(one.layout.trial(trial_id))
+    assert {failure.kind for failure in failures} == {kind}
+    note(one.outcome(fault, len(failures), went_back=len(failures)))
+
+
+def test_a_trial_whose_losses_are_no_numbers_costs_no_other(sweep: Sweep, tmp_path: Path) -> None:
+    values = "search.parameters={env.kwargs.reward: {values: [1.0, .nan]}}"
+    one = sweep(values, "stop.env_steps=1600", "checkpoints.every=256", spec=write_crashing(tmp_path))
+    process = one.start()
+    assert process.wait(240) in (0, 3), one.messages
+    by_status = {status: trial_id for trial_id, status in one.statuses().items()}
+    assert "finished" in by_status
+    assert len(by_status) == 2, one.statuses()
+    assert set(by_status) & {"diverged", "failed"}, one.statuses()
+
+
+def write_crashing(folder: Path) -> tuple[str, ...]:
+    """A spec of one trial on the environment that fails."""
+    path = folder / "crashing.yaml"
+    path.write_text(
+        """
+version: 1
+name: crashing
+algorithm: ppo
+env: {id: "crashing_env:Crashing-v0", kwargs: {crash_at: 1000000}}
+training: {train_batch_size_per_learner: 64, minibatch_size: 32, num_epochs: 1}
+network: {name: mlp}
+search: {method: grid}
+objective: {metric: score, goal: maximize}
+resources: {envs_per_env_runner: 1}
+stop: {env_steps: 1600}
+"""
+    )
+    return (str(path),)
+
+
+def test_a_cluster_loses_a_node(sweep: Sweep, note: Note) -> None:
+    """Three nodes of one CPU each, two trials; the node of one goes, and the trial goes on on the third."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
+        cluster.wait_for_nodes()
+        one = sweep("stop.env_steps=60k", environment={"RAY_ADDRESS": cluster.address})
+        process = one.start()
+        one.wait_for_rows(process, 8)
+        lost = next(node for node in nodes if runs_a_trial(node))
+        cluster.remove_node(lost, allow_graceful=False)
+        assert process.wait(300) == 0, one.messages
+        kinds = [f.kind for one_id in one.statuses() for f in read_failures(one.layout.trial(one_id))]
+        assert kinds == ["preemption"]
+        note(one.outcome("a cluster loses a node", 1, went_back=1))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def runs_a_trial(node: Any) -> bool:
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return any(" ".join(child.cmdline()).startswith("ray::Trial") for child in raylet.children())
+
+
+def test_three_hundred_trials_take_no_more_memory_than_some(sweep: Sweep, tmp_path: Path) -> None:
+    """Trials of one iteration; what the driver takes more after the first sixty is bounded."""
+    values = ", ".join(str(1000000 + index) for index in range(300))
+    one = sweep(
+        f"search.parameters={{env.kwargs.crash_at: {{values: [{values}]}}}}",
+        *("stop.env_steps=64", "checkpoints.every=1M"),
+        spec=write_crashing(tmp_path),
+    )
+    process = one.start()
+    driver = psutil.Process(process.pid)
+    taken: dict[int, int] = {}
+
+    def has_run(number: int) -> bool:
+        ended = list(one.statuses().values()).count("finished") if one.layout.manifest.exists() else 0
+        taken[ended] = driver.memory_info().rss
+        time.sleep(0.5)
+        return ended >= number
+
+    deadline = time.monotonic() + 1000
+    while not has_run(295):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, one.messages
+    assert process.wait(240) == 0, one.messages
+    early = max(bytes_ for ended, bytes_ in taken.items() if ended <= 60)
+    late = max(taken.values())
+    print(f"\ndriver after 60 trials {early / 2**20:.0f} MiB, at most {late / 2**20:.0f} MiB in 300")
+    assert late - early < 100 * 2**20
+    assert len(list(Storage(one.folder).run("crashing").root.glob(f"*/{RunLayout.RESULT_JSON}"))) == 300

@@ -1,0 +1,231 @@
+"""A real sweep to which things happen, and what must hold when it has come to its end all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+from mlflow.tracking import MlflowClient
+
+from analysis.history import read_run
+from rlsweep.plan import Machine, make
+from rlsweep.spec import load
+from rlsweep.store.layout import Storage
+from rlsweep.store.manifest import Manifest
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = ROOT / "tests" / "integration"
+DEADLINE_SECONDS = 240.0
+
+
+@dataclass
+class Outcome:
+    """A line of the table.
+
+    Attributes:
+        fault: what happened, and `times` how often.
+        trials, lost: of the plan; those without a whole history among them.
+        repeated_env_steps: rows that were made again, of the trial that repeated most.
+        allowed_env_steps: one checkpoint interval, and a row, for each time that it had to go back.
+        duplicate_points, missing_points: of MLflow against the history.
+        seconds: that all of it took.
+    """
+
+    fault: str
+    times: int
+    trials: int
+    lost: int
+    repeated_env_steps: int
+    allowed_env_steps: int
+    duplicate_points: int
+    missing_points: int
+    seconds: float
+
+
+@dataclass
+class UnderFire:
+    """One sweep in a folder of its own, started as often as it takes.
+
+    Attributes:
+        folder: its storage.
+        arguments: of `rlsweep run`.
+        environment: variables beside those of this process.
+        every: env steps between two checkpoints.
+    """
+
+    folder: Path
+    arguments: list[str]
+    every: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        spec, *settings = self.arguments
+        options = list(zip(settings[::2], settings[1::2], strict=True))
+        overrides = [value for name, value in options if name == "--set"]
+        self.sweep = load(spec, profile=dict(options).get("--profile"), overrides=overrides, root=ROOT).sweep
+        self.layout = Storage(self.folder).run(self.sweep.name)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of the driver."""
+        own = {"RLSWEEP_STORAGE": str(self.folder), "PYTHONPATH": str(ENVIRONMENTS)}
+        return {**os.environ, **own, **self.environment}
+
+    def start(self, *more: str) -> subprocess.Popen[str]:
+        """Run the sweep, or let it go on."""
+        code = "from rlsweep.cli import main; main()"
+        command = [sys.executable, "-c", code, "run", *self.arguments, *more]
+        log = (self.folder / f"driver-{len(self.processes)}.log").open("w")
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=self.variables, stdout=log, stderr=log, text=True, start_new_session=True
+        )
+        self.processes.append(process)
+        return process
+
+    @property
+    def messages(self) -> str:
+        """What the driver that was started last has said."""
+        return (self.folder / f"driver-{len(self.processes) - 1}.log").read_text()
+
+    def run_to_the_end(self, exit_code: int = 0) -> None:
+        """Start it once more, and wait until it has ended."""
+        process = self.start()
+        assert process.wait(DEADLINE_SECONDS) == exit_code, self.messages
+        assert "Traceback" not in self.messages, self.messages
+
+    def wait_for(self, condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+        """Until something holds while a driver lives."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, self.messages
+            assert process.poll() is None, self.messages
+            time.sleep(0.02)
+
+    def wait_for_rows(self, process: subprocess.Popen[str], more: int = 2) -> None:
+        """Until that many rows have come since now, whichever trial's."""
+        before = self.num_rows
+        self.wait_for(lambda: self.num_rows >= before + more, process)
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """SIGKILL for a driver."""
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+
+    def processes_called(self, name: str) -> list[psutil.Process]:
+        """Processes of the driver that was started last, by the beginning of their title."""
+        found = []
+        for child in psutil.Process(self.processes[-1].pid).children(recursive=True):
+            try:
+                if " ".join(child.cmdline()).startswith(name):
+                    found.append(child)
+            except psutil.Error:
+                continue
+        return found
+
+    @property
+    def num_rows(self) -> int:
+        """Of all trials, whole or not, made again or not."""
+        return sum(path.read_bytes().count(b"\n") for path in self.layout.root.glob("*/result.json"))
+
+    def statuses(self) -> dict[str, str]:
+        """Trial id -> how it stands."""
+        return {record.id: record.status for record in Manifest.read(self.layout).trials}
+
+    def planned(self) -> set[str]:
+        """Ids of the trials that an undisturbed sweep has; of a search that learns, none."""
+        return {trial.id for trial in make(self.sweep, Machine.of(2, 0)).trials}
+
+    def outcome(
+        self, fault: str, times: int, went_back: int, tracking_uri: str = "", intervals: int = 1
+    ) -> Outcome:
+        """Assert what must hold, and count.
+
+        Args:
+            fault: for the table.
+            times: it happened.
+            went_back: how often one trial had to go back to a checkpoint, at most.
+            tracking_uri: of MLflow; the embedded store by default.
+            intervals: between checkpoints that it lost each time.
+        """
+        planned, statuses = self.planned(), self.statuses()
+        if planned:
+            assert set(statuses) == planned
+        run = read_run(self.layout)
+        points = _points(self.sweep.name, tracking_uri or Storage(self.folder).tracking_uri)
+        lost = repeated = duplicates = missing = 0
+        for trial in run.trials:
+            history, steps = trial.rows, trial.rows["env_steps"].tolist()
+            assert all(later > one for one, later in pairwise(steps)), "not monotone"
+            for key in ("games", "seconds", "frames"):
+                assert history[key].is_monotonic_increasing, key
+            is_whole = history["training_iteration"].tolist() == list(range(1, len(steps) + 1))
+            lost += not (is_whole and steps[-1] >= self.sweep.stop.env_steps)
+            repeated = max(repeated, repeated_env_steps(self.layout.result_json(trial.record.id)))
+            shown = points[trial.record.id]
+            known = [int(step) for step, score in zip(steps, history["score"], strict=True) if score == score]
+            duplicates += len(shown) - len(set(shown))
+            missing += len(set(known) ^ set(shown))
+        assert len(points) == len(run.trials), "a run for each trial, and none beside"
+        row = max(int(trial.rows["env_steps"].diff().max()) for trial in run.trials)
+        allowed = went_back * (intervals * self.every + 2 * row)
+        seconds = time.monotonic() - self.started
+        found = Outcome(fault, times, len(run.trials), lost, repeated, allowed, duplicates, missing, seconds)
+        assert (lost, duplicates, missing) == (0, 0, 0), found
+        assert repeated <= allowed, found
+        return found
+
+    def clean_up(self) -> None:
+        """End what a test that failed has left."""
+        for process in self.processes:
+            if process.poll() is None:
+                children = psutil.Process(process.pid).children(recursive=True)
+                process.kill()
+                process.wait()
+                for child in children:
+                    if child.is_running():
+                        child.kill()
+
+
+def repeated_env_steps(result_json: Path) -> int:
+    """Env steps in rows of a trial that were made again."""
+    steps = []
+    for line in result_json.read_text().splitlines():
+        try:
+            steps.append(int(json.loads(line)["env_steps"]))
+        except (ValueError, TypeError, KeyError):
+            continue
+    rises = [later - one for one, later in pairwise(steps) if later > one]
+    row = int(statistics.median(rises)) if rises else 0
+    falls = [one - later for one, later in pairwise(steps) if later <= one]
+    return sum(fall + row for fall in falls)
+
+
+def _points(name: str, tracking_uri: str) -> dict[str, list[int]]:
+    """Trial id -> env steps of every point of its score in MLflow."""
+    client = MlflowClient(tracking_uri)
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    runs: list[Any] = [
+        run for run in client.search_runs([experiment.experiment_id]) if "trial_id" in run.data.tags
+    ]
+    ids = [run.data.tags["trial_id"] for run in runs]
+    assert len(ids) == len(set(ids)), "two runs of MLflow for one trial"
+    return {
+        run.data.tags["trial_id"]: [
+            point.step for point in client.get_metric_history(run.info.run_id, "score")
+        ]
+        for run in runs
+    }
