@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,20 @@ class Position:
     Attributes:
         offset: in bytes, behind a whole line.
         interval: the last one that has a point, counted from 0; -1 before the first.
+        iteration: the last one that has been read.
     """
 
     offset: int = 0
     interval: int = -1
+    iteration: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Position:
         """The inverse of `str`; the beginning where there is none."""
-        offset, _, interval = text.partition(":")
-        return cls(int(offset), int(interval)) if interval else cls()
+        return cls(*map(int, text.split(":"))) if text else cls()
 
     def __str__(self) -> str:
-        return f"{self.offset}:{self.interval}"
+        return f"{self.offset}:{self.interval}:{self.iteration}"
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,16 @@ class Chosen:
         points: list[Metric] = []
         for row, offset in _rows(history, position.offset):
             interval = int(row[ENV_STEPS] * MAX_POINTS_PER_KEY / self.env_steps)
-            if interval > position.interval:  # rows that are made again after a restart have points already
+            iteration = int(row.get(ITERATION, position.iteration + 1))
+            # Rows that are made again after a restart have points already, at about the same env steps.
+            if interval > position.interval and iteration > position.iteration:
                 found = self.points(row)
                 if points and len(points) + len(found) > max_points:
                     break
                 points += found
-            position = replace(position, offset=offset, interval=max(interval, position.interval))
+            position = Position(
+                offset, max(interval, position.interval), max(iteration, position.iteration)
+            )
         return points, position
 
     def points(self, row: Mapping[str, Any]) -> list[Metric]:

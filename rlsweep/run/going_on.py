@@ -71,16 +71,22 @@ def tune_config(record: TrialRecord, layout: RunLayout, objective: Objective, ke
     return {TRIAL: found}
 
 
-def check_checkpoints(layout: RunLayout, storage: Storage, continuation: Continuation) -> None:
+def check_checkpoints(layout: RunLayout, storage: Storage, continuation: Continuation | None = None) -> None:
     """See that nobody else could have written what trials will go on from; warn where others can write later.
 
     A trial takes the checkpoints that lie in its folder, whether it has run before or not.
 
+    Args:
+        layout, storage: of the run.
+        continuation: which of its trials go on; all where it is not given: another run begins from this one.
+
     Raises:
         PreflightError: somebody else could have.
     """
-    final = {record.id for record in continuation.manifest.trials if record.status in (*ENDED, FAILED)}
-    final |= {record.id for record in continuation.superseded}
+    final: set[str] = set()
+    if continuation is not None:
+        final |= {one.id for one in continuation.manifest.trials if one.status in (*ENDED, FAILED)}
+        final |= {one.id for one in continuation.superseded}
     trials = {path.parent.name for path in layout.root.glob("*/checkpoint_*")} - final
     folders = [folder for trial_id in sorted(trials) for folder in layout.checkpoint_folders(trial_id)]
     found = [folder for folder in folders if folder.is_dir()]

@@ -82,6 +82,8 @@ def launch(
         if before is None and fork_of:
             source = storage.run(fork_of)
             with locked(source):
+                if not trust:
+                    check_checkpoints(source, storage)
                 continuation = fork(plan, source, layout, profile)
         else:
             continuation = continue_run(plan, before, profile, retry_failed=retry_failed)

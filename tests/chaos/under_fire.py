@@ -174,10 +174,11 @@ class UnderFire:
             is_whole = history["training_iteration"].tolist() == list(range(1, len(steps) + 1))
             lost += not (is_whole and steps[-1] >= self.sweep.stop.env_steps)
             repeated = max(repeated, repeated_env_steps(self.layout.result_json(trial.record.id)))
-            shown = points[trial.record.id]
-            known = [int(step) for step, score in zip(steps, history["score"], strict=True) if score == score]
+            made = iterations_by_env_steps(self.layout.result_json(trial.record.id))
+            shown = [made[step] for step in points[trial.record.id]]  # a step that no row has: KeyError
+            known = history.loc[history["score"].notna(), "training_iteration"]
             duplicates += len(shown) - len(set(shown))
-            missing += len(set(known) ^ set(shown))
+            missing += len(set(known) - set(shown))
         assert len(points) == len(run.trials), "a run for each trial, and none beside"
         row = max(int(trial.rows["env_steps"].diff().max()) for trial in run.trials)
         allowed = went_back * (intervals * self.every + 2 * row)
@@ -197,6 +198,18 @@ class UnderFire:
                 for child in children:
                     if child.is_running():
                         child.kill()
+
+
+def iterations_by_env_steps(result_json: Path) -> dict[int, int]:
+    """Env steps -> training iteration of every row, made again or not."""
+    found = {}
+    for line in result_json.read_text().splitlines():
+        try:
+            row = json.loads(line)
+            found[int(row["env_steps"])] = int(row["training_iteration"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found
 
 
 def repeated_env_steps(result_json: Path) -> int:

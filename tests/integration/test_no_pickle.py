@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,10 @@ def test_others_checkpoints_are_not_loaded_unless_they_are_trusted(
     assert not canary.exists()
     assert Manifest.read(layout).trials == manifest.trials
     assert {path for path in before if not path.exists()} == set(), "nothing is moved"
+    other = replace(plan, sweep=plan.sweep.model_copy(update={"name": "fork"}))
+    with pytest.raises(PreflightError, match="everyone can write there"):
+        launch(other, Storage(storage), fork_of=NAME)
+    assert not canary.exists(), "nor copied, and loaded as one's own"
     launched = launch(plan, Storage(storage), trust=True)
     assert {record.status for record in launched.manifest.trials} == {"finished"}
     assert canary.exists(), "trusted, they are loaded: nothing else kept the canary silent"

@@ -23,8 +23,8 @@ The actor is dead because its node has died. Node Id: 1f. \tthe actor's node was
 """
 
 MONITOR = """Task was killed due to the node running low on memory.
-Memory on the node (IP: 192.0.2.2, ID: 1f) was 22.9GB / 23.5GB (0.97), which exceeds the memory usage threshold
-of 0.95. Ray killed this worker (ID: 2a) because it was the most recently scheduled task.
+Memory on the node (IP: 192.0.2.2, ID: 1f) was 22.9GB / 23.5GB (0.97), which exceeds the memory usage
+threshold of 0.95. Ray killed this worker (ID: 2a) because it was the most recently scheduled task.
 """
 
 RAISED = """\x1b[36mray::Trial.train()\x1b[39m (pid=31002, ip=192.0.2.2, actor_id=6b)
@@ -54,8 +54,8 @@ rlsweep.errors.RunError: /runs/a/b/checkpoint_000001 is damaged: policy/x is not
 """
 
 NAN = """  File "/x/torch/distributions/categorical.py", line 73, in __init__
-ValueError: Expected parameter logits (Tensor of shape (32, 4)) of distribution Categorical(logits: torch.Size\
-([32, 4])) to satisfy the constraint IndependentConstraint(Real(), 1), but found invalid values:
+ValueError: Expected parameter logits (Tensor of shape (32, 4)) of distribution Categorical() to satisfy \
+the constraint IndependentConstraint(Real(), 1), but found invalid values:
 """
 
 CODE = """  File "/x/callbacks/mine.py", line 12, in on_train_result

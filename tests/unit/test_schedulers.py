@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from rlsweep.plan import Machine, Plan, make
+from rlsweep.plan import Machine, Plan, PlannedTrial, make
 from rlsweep.run.past import Past
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.wrapped_schedulers import COMPARED, GRACES, Guarded
@@ -264,3 +265,77 @@ def test_the_same_trials_are_stopped_with_and_without_an_interruption(
         again = EVENTS[max(0, moment - 8 * rows_made_again) :]
         second = stops(make_scheduler(sweep, Past(tuple(past))), again, set(first))
         assert first | second == whole, f"interrupted after {moment} results"
+
+
+class Counted:
+    """As much of a Tune trial as PBT looks at."""
+
+    def __init__(
+        self, planned: PlannedTrial, values: dict[str, Any] | None = None, checkpoint: str = ""
+    ) -> None:
+        self.name, self.status = planned.id, "RUNNING"
+        self.config = {"trial": {"id": planned.id, "values": values or planned.values, "seed": planned.seed}}
+        if checkpoint:
+            self.config["trial"]["checkpoint"] = checkpoint
+        self.experiment_tag, self.evaluated_params = planned.id, {}
+        self.run_metadata = SimpleNamespace(
+            checkpoint_manager=SimpleNamespace(checkpoint_config=SimpleNamespace(num_to_keep=9))
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def is_finished(self) -> bool:
+        return False
+
+
+class Listed:
+    """Tune's controller of a population that only counts; it notes who saves."""
+
+    search_alg = None
+
+    def __init__(self) -> None:
+        self.saved: list[str] = []
+
+    def get_trials(self) -> list[Any]:
+        return []
+
+    def _schedule_trial_save(self, trial: Counted, result: Any) -> None:
+        self.saved.append(trial.name)
+
+
+@pytest.mark.parametrize("method", ["pbt", "pb2"])
+def test_a_population_goes_on_with_the_scores_that_it_had(method: str, tmp_path: Path) -> None:
+    spec = load(f"cartpole/{method}.yaml", overrides=["scheduler.every=2k"], root=ROOT).sweep
+    plan = make(spec, Machine.of(8, 0))
+    rows = [
+        (trial.id, row(10.0 * number + step, True, 1000 * step))
+        for step in range(1, 8)
+        for number, trial in enumerate(plan.trials)
+    ]
+    whole, again = make_scheduler(plan), make_scheduler(plan, Past(tuple(rows)))
+    members = [Counted(trial) for trial in plan.trials]
+    resumed = [Counted(trial, checkpoint=str(tmp_path)) for trial in plan.trials]
+    for scheduler, trials in ((whole, members), (again, resumed)):
+        for trial in trials:
+            scheduler.on_trial_add(Listed(), trial)  # type: ignore[arg-type]
+    inner = whole._scheduler  # type: ignore[attr-defined]
+    inner._exploit = lambda *_: None  # what is exploited is Tune's own matter
+    for name, result in rows:
+        member = next(one for one in members if one.name == name)
+        whole.on_trial_result(Listed(), member, result)  # type: ignore[arg-type]
+    states = [
+        {
+            str(trial): (state.last_score, state.last_train_time, state.last_perturbation_time)
+            for trial, state in scheduler._scheduler._trial_state.items()  # type: ignore[attr-defined]
+        }
+        for scheduler in (whole, again)
+    ]
+    assert states[0] == states[1]
+    assert {time for _, _, time in states[1].values()} == {6000}
+    lower, upper = again._scheduler._quantiles()  # type: ignore[attr-defined]
+    assert [str(one) for one in lower] == [trial.id for trial in plan.trials[: len(lower)]]
+    assert all(again._scheduler._trial_state[one].last_checkpoint for one in upper)  # type: ignore[attr-defined]
+    if method == "pb2":
+        told = [one._scheduler.data.drop(columns="Trial") for one in (whole, again)]  # type: ignore[attr-defined]
+        assert sorted(told[0].to_numpy().tolist()) == sorted(told[1].to_numpy().tolist())

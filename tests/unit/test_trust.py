@@ -233,6 +233,14 @@ def test_checkpoints_laid_into_a_trial_that_never_ran_are_looked_at(place: Path)
         going_on(place, FINISHED, "another")
 
 
+def test_a_run_that_another_begins_from_is_looked_at_as_a_whole(place: Path) -> None:
+    storage = Storage(place / STORAGE)
+    check_checkpoints(storage.run("sweep"), storage)
+    (place / STATE).chmod(0o666)
+    with pytest.raises(PreflightError, match=r"state\.pkl: everyone"):
+        check_checkpoints(storage.run("sweep"), storage)
+
+
 def test_a_sweep_that_begins_where_others_can_write_says_so(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
