@@ -50,18 +50,37 @@ def check_room(folder: Path, min_free_bytes: int) -> None:
         )
 
 
-def wait_for_room(folder: Path, checkpoint: Path) -> None:
-    """Wait until a checkpoint fits into a folder.
+class Room:
+    """Whether there is room where a trial's checkpoints go, seen from where it runs.
 
-    Raises:
-        OSError: it does not within LONGEST_WAIT_SECONDS.
+    Args:
+        storage: Tune's context of the trial's storage; None for a trial without one.
+        min_free_bytes: with less, no checkpoint is made that can wait.
     """
-    needed = SPARE_BYTES + sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
-    deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-    while free_bytes(folder) < needed:
-        if time.monotonic() > deadline:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-        time.sleep(1)
+
+    def __init__(self, storage: Any, min_free_bytes: int) -> None:
+        is_folder = storage is not None and storage.storage_filesystem.type_name == "local"
+        self._folder = Path(storage.storage_fs_path) if is_folder else None
+        self._min_free_bytes = min_free_bytes
+
+    def is_there(self) -> bool:
+        """Whether a checkpoint may be made that can wait."""
+        return self._folder is None or free_bytes(self._folder) >= self._min_free_bytes
+
+    def wait_for(self, checkpoint: Path) -> None:
+        """Wait until a checkpoint fits.
+
+        Raises:
+            OSError: it does not within LONGEST_WAIT_SECONDS.
+        """
+        if self._folder is None:
+            return
+        needed = SPARE_BYTES + sum(path.stat().st_size for path in checkpoint.rglob("*") if path.is_file())
+        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
+        while free_bytes(self._folder) < needed:
+            if time.monotonic() > deadline:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
+            time.sleep(1)
 
 
 class DiskWatch(Callback):

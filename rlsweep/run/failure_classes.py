@@ -32,7 +32,7 @@ _SIGNS: tuple[tuple[FailureClass, str], ...] = (
     (
         "preemption",
         r"NodeDiedError|node has died|node was (terminated|drained|preempted)|ActorDiedError"
-        r"|WorkerCrashedError"
+        r"|WorkerCrashedError|actor is temporarily unavailable"
         r"|ActorUnavailableError|actor died unexpectedly|OwnerDiedError|placement group .*(removed|lost)"
         r"|TaskUnschedulableError|ActorUnschedulableError|LocalRayletDiedError",
     ),

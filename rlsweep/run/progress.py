@@ -113,7 +113,7 @@ def update(
     if sweep.curriculum is not None:
         entries = _items(runners.get(GAME_PHASE_ENTRIES))
         progress.phase.add_games(scores, entries, sweep.curriculum.window)
-    progress.env_steps = int(runners.get("num_env_steps_sampled_lifetime", before))
+    progress.env_steps = env_steps_after(result, progress)
     frames_per_env_step = sweep.env_in_phase(progress.phase.index).frames_per_env_step
     progress.frames += (progress.env_steps - before) * frames_per_env_step
     progress.seconds += seconds
@@ -126,6 +126,11 @@ def update(
     if progress.games >= parallel_games and score > progress.best_score:
         progress.best_score, progress.best_env_steps = score, progress.env_steps
     progress.nan_rows = progress.nan_rows + 1 if _is_diverging(progress, result) else 0
+
+
+def env_steps_after(result: Mapping[str, Any], progress: Progress) -> int:
+    """Env steps of a trial after an iteration of RLlib; those of before where it says nothing."""
+    return int(result.get("env_runners", {}).get("num_env_steps_sampled_lifetime", progress.env_steps))
 
 
 def note_reached(progress: Progress, objectives: Sequence[ObjectiveSpec], parallel_games: int) -> None:

@@ -16,6 +16,7 @@ from ray.tune.schedulers import TrialScheduler
 from rlsweep.plan import Plan
 from rlsweep.plan.packing import nearest_miss
 from rlsweep.run.failure_classes import classify
+from rlsweep.run.session import is_alive
 from rlsweep.run.stalls import Stalls
 from rlsweep.run.stopping import Halt
 from rlsweep.run.wrapped_schedulers import Wrapped
@@ -82,6 +83,9 @@ class Retrying(Wrapped):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         super().on_trial_error(tune_controller, trial)
+        if not is_alive():  # what fails now does so for that alone
+            self._halt.has_lost_ray = True
+            return
         known = self._troubled.setdefault(str(trial), _Troubled())
         checkpoint = trial.checkpoint.path if trial.checkpoint else ""
         if checkpoint != known.checkpoint:

@@ -18,19 +18,19 @@ from callbacks.driver.console import SweepConsole
 from callbacks.driver.diagnose import Diagnose
 from callbacks.driver.history import History
 from callbacks.driver.signals import StopSignals
-from rlsweep.errors import SweepInterruptedError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.rl import preflight
 from rlsweep.rl.callbacks import driver_callbacks
 from rlsweep.run.disk import DiskWatch
-from rlsweep.run.going_on import thin, tune_config
+from rlsweep.run.going_on import tune_config
 from rlsweep.run.manifest import Continuation, known_results, new_record
 from rlsweep.run.past import read_past
 from rlsweep.run.retrying import Retrying
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
 from rlsweep.run.stalls import Stalls
+from rlsweep.run.standing import Standing
 from rlsweep.run.stopping import Halt
 from rlsweep.run.tracking import TrackedRun
 from rlsweep.run.trial import trainable_for
@@ -43,11 +43,8 @@ from rlsweep.store.manifest import (
     CONFIRM,
     ENDED,
     FAILED,
-    INTERRUPTED,
     PENDING,
-    RUNNING,
     SEARCH,
-    STOPPED,
     TRIAL,
     TrialRecord,
 )
@@ -77,6 +74,7 @@ class Rounds:
         self._given: set[str] = set()
         self._compared = continuation.manifest.objectives[0].on_the_way
         self._halt = Halt(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
+        self._standing = Standing(self._manifest, layout, self._halt, num_to_keep(plan.sweep))
 
     @property
     def limit(self) -> str:
@@ -152,12 +150,12 @@ class Rounds:
     def _fit(self, param_space: dict[str, Any], settings: tune.TuneConfig, num_trials: int) -> None:
         sweep = self._plan.sweep
         signals = StopSignals(self._on_signal)
-        history = History(self._layout, self._on_status)
+        history = History(self._layout, self._standing.note)
         tracker = TrackedRun(self._manifest, self._layout, self._storage).tracker()
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
         failures = [history.tell_failure, console.tell_failure]
         stalls = Stalls(sweep.failures.stall)
-        disk = DiskWatch(self._storage.root, sweep.checkpoints.min_free, self._thin_ended)
+        disk = DiskWatch(self._storage.root, sweep.checkpoints.min_free, self._standing.thin_ended)
         retrying = Retrying(settings.scheduler, self._plan, self._halt, stalls, failures)
         settings.scheduler = Halting(retrying, self._halt)
         tuner = tune.Tuner(
@@ -187,26 +185,10 @@ class Rounds:
             tuner.fit()
         except KeyboardInterrupt:
             signals.restore()
-            self._raise_if_unended("left at once")
+            self._standing.close(self._given, "left at once")
             raise
         self.is_tracked = tracker.is_whole
-        self._raise_if_unended("stopped")
-
-    def _on_status(self, trial_id: str, status: str) -> None:
-        is_cut_off = status == STOPPED and self._halt.is_halting and trial_id not in self._halt.stopped
-        self._manifest.trial(trial_id).status = INTERRUPTED if is_cut_off else status
-        try:
-            self._manifest.write(self._layout)
-        except OSError as error:  # a full disk; it is written whole with the next change
-            logger.warning("%s cannot be written now: %s", self._layout.manifest, error)
-        if status in ENDED and not is_cut_off:
-            thin(self._layout, trial_id, self._compared, num_to_keep(self._plan.sweep))
-
-    def _thin_ended(self) -> None:
-        """Leave the best checkpoint and the last one of every trial that has ended."""
-        for record in self._manifest.trials:
-            if record.status in ENDED:
-                thin(self._layout, record.id, self._compared, keep=1)
+        self._standing.close(self._given, "stopped")
 
     def _on_signal(self, number: int) -> None:
         self._halt.signal = number
@@ -214,19 +196,3 @@ class Rounds:
             "%s: every trial that runs makes one more row and a checkpoint (again to leave at once)",
             signal.Signals(number).name,
         )
-
-    def _raise_if_unended(self, how: str) -> None:
-        """Of the trials that Tune was given: it returns as if all were done."""
-        unended = [
-            record
-            for record in self._manifest.trials
-            if record.id in self._given and record.status in (PENDING, RUNNING, INTERRUPTED)
-        ]
-        for record in unended:
-            record.status = PENDING if record.status == PENDING else INTERRUPTED
-        self._manifest.write(self._layout)
-        if unended and not self.limit:
-            raise SweepInterruptedError(
-                f"{how} with {len(unended)} trials to go; the same command goes on from their checkpoints",
-                self._halt.signal or signal.SIGINT,
-            )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import ray
 
 from rlsweep.plan import Machine
@@ -61,6 +62,20 @@ def ray_session() -> Iterator[Machine]:
         )
     finally:
         ray.shutdown()
+
+
+def is_alive() -> bool:
+    """Whether the Ray that was started here still is; of a cluster, whether it answers."""
+    if os.environ.get("RAY_ADDRESS"):
+        try:
+            return any(node["Alive"] for node in ray.nodes())
+        except (ray.exceptions.RayError, OSError, RuntimeError):
+            return False
+    return any(child.name() == "raylet" and _runs(child) for child in psutil.Process().children())
+
+
+def _runs(process: psutil.Process) -> bool:
+    return bool(process.status() != psutil.STATUS_ZOMBIE)
 
 
 def quiet_libraries() -> None:

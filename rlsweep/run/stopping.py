@@ -55,6 +55,7 @@ class Halt(tune.Stopper):
 
     Attributes:
         signal: that told it to stop; 0 for none.
+        has_lost_ray: Ray has died, nothing can run any more.
         is_idle: no trial runs any more.
         stopped: ids of the trials that the scheduler has stopped, not this.
     """
@@ -67,6 +68,7 @@ class Halt(tune.Stopper):
         self._max_failed = plan.sweep.failures.max_failed_trials
         self._failed: set[str] = set()
         self.signal = 0
+        self.has_lost_ray = False
         self.is_idle = False
         self.stopped: set[str] = set()
 
@@ -80,7 +82,7 @@ class Halt(tune.Stopper):
     @property
     def is_halting(self) -> bool:
         """Whether trials end before they have reached their stop."""
-        return bool(self.signal or self.reason)
+        return bool(self.signal or self.has_lost_ray or self.reason)
 
     def count_failed(self, trial_id: str) -> None:
         """Note that a trial has failed for good."""

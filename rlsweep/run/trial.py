@@ -24,9 +24,9 @@ from rlsweep.rl.reuse import EnvRunners
 from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.curriculum import first_phase, next_phase
 from rlsweep.run.custom_metrics import CustomMetrics
-from rlsweep.run.disk import free_bytes, wait_for_room
+from rlsweep.run.disk import Room
 from rlsweep.run.policies import evaluate, save_policy
-from rlsweep.run.progress import Progress, evaluation_row, note_reached, update
+from rlsweep.run.progress import Progress, env_steps_after, evaluation_row, note_reached, update
 from rlsweep.run.rows import result_row
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
@@ -36,6 +36,10 @@ from rlsweep.store.manifest import CHECKPOINT, TRIAL
 
 CALLBACK_STATES = "callbacks"
 """Key of a checkpoint's progress: the spec's callbacks -> their states."""
+
+
+SECONDS_BETWEEN_TRIES = 0.2
+"""While a trial has no env runner that samples. Whether it ever comes back is seen by `run.stalls`."""
 
 
 class Trial(Trainable):
@@ -69,7 +73,7 @@ class Trial(Trainable):
     def step(self) -> dict[str, Any]:
         """One RLlib training iteration, and an evaluation when one is due."""
         before, started = self._progress.env_steps, time.perf_counter()
-        result = self._algorithm.train()
+        result = self._train()
         seconds = time.perf_counter() - started
         sweep, progress = self._trial.sweep, self._progress
         update(progress, sweep, result, seconds, self._parallel_games)
@@ -90,7 +94,7 @@ class Trial(Trainable):
         )
         self._row |= self._custom_metrics.row(result)
         self._follow_curriculum()
-        due = progress.env_steps >= self._next_checkpoint and self._has_room()
+        due = progress.env_steps >= self._next_checkpoint and self._room.is_there()
         if due:
             self._next_checkpoint = progress.env_steps + sweep.checkpoints.every
         lineage, self._lineage = self._lineage, None
@@ -102,6 +106,14 @@ class Trial(Trainable):
             rows.LINEAGE: lineage,
             SHOULD_CHECKPOINT: due,
         }
+
+    def _train(self) -> dict[str, Any]:
+        """One RLlib iteration that has sampled something: none does while its env runners come back."""
+        while True:
+            result: dict[str, Any] = self._algorithm.train()
+            if env_steps_after(result, self._progress) > self._progress.env_steps:
+                return result
+            time.sleep(SECONDS_BETWEEN_TRIES)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         folder = Path(checkpoint_dir)
@@ -117,8 +129,7 @@ class Trial(Trainable):
         }
         (folder / PROGRESS).write_text(json.dumps(progress), "utf-8")
         write_manifest(folder, self._row)
-        if self._storage_folder is not None:
-            wait_for_room(self._storage_folder, folder)
+        self._room.wait_for(folder)
 
     def load_checkpoint(self, checkpoint: str | None) -> None:
         """Go on from a checkpoint, its own or (PBT) another trial's, with this trial's hyperparameters.
@@ -157,6 +168,7 @@ class Trial(Trainable):
         self._progress = Progress()
         self._row = {}
         self._lineage = None
+        self._room = Room(self._storage, trial.sweep.checkpoints.min_free)
         self._plan_next_steps()
         algorithm_config = build_config(trial.sweep, trial.seed, resources)
         # Without the storage of this trial the inner Trainable would leave a folder in ~/ray_results.
@@ -208,17 +220,6 @@ class Trial(Trainable):
         self._progress.phase.evaluated_env_steps = self._progress.env_steps
         self._progress.evaluation = evaluation_row(scores)
         self._progress.wall_seconds += time.perf_counter() - started
-
-    @property
-    def _storage_folder(self) -> Path | None:
-        """Where checkpoints go; None where that is no folder of this machine."""
-        storage = self._storage
-        is_local = storage is not None and storage.storage_filesystem.type_name == "local"
-        return Path(storage.storage_fs_path) if is_local else None
-
-    def _has_room(self) -> bool:
-        folder = self._storage_folder
-        return folder is None or free_bytes(folder) >= self._trial.sweep.checkpoints.min_free
 
     def _save_policy(self, folder: Path) -> None:
         score = self._row.get(rows.SCORE)
