@@ -52,7 +52,7 @@ test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a br
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## Do to real sweeps what happens to them, and print the table
-	$(BIN)/python -m pytest tests/chaos -m 'chaos or not chaos' $(ARGS)
+	$(BIN)/python -m pytest -m chaos $(ARGS)
 
 bench: $(VENV)/.installed $(PEERS)/.installed ## Measure against SB3, stock RLlib and Ray's tables: [ARGS="--only ppo,dqn --seconds 10"]
 	$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python $(ARGS)

@@ -17,13 +17,14 @@ from rlsweep.store.manifest import Manifest
 Sweep = Callable[..., UnderFire]
 Note = Callable[[Outcome], None]
 
+pytestmark = pytest.mark.chaos
 
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.chaos)])
+
 @pytest.mark.timeout(1800)
-def test_the_driver_is_killed_again_and_again(times: int, sweep: Sweep, note: Note) -> None:
+def test_the_driver_is_killed_again_and_again(sweep: Sweep, note: Note) -> None:
     """At random moments, from its first second on; the same trials have the same ends in the end."""
-    draw = random.Random(0)
-    one = sweep(f"stop.env_steps={60 if times > 2 else 30}k")
+    draw, times = random.Random(0), 20
+    one = sweep("stop.env_steps=60k")
     for _ in range(times):
         process = one.start()
         if draw.random() < 0.8:  # else wherever it is: Ray starts, MLflow opens, trials are made
@@ -36,7 +37,6 @@ def test_the_driver_is_killed_again_and_again(times: int, sweep: Sweep, note: No
     note(one.outcome("SIGKILL of the driver", times, went_back=times))
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("title", "overrides"),
     [
@@ -57,7 +57,6 @@ def test_a_worker_is_killed(title: str, overrides: list[str], sweep: Sweep, note
     note(one.outcome(f"SIGKILL of {title}", times, went_back=times if is_trial else 0))
 
 
-@pytest.mark.chaos
 def test_ray_dies_under_the_driver(sweep: Sweep, note: Note) -> None:
     one = sweep("stop.env_steps=30k")
     for _ in range(2):
@@ -71,7 +70,6 @@ def test_ray_dies_under_the_driver(sweep: Sweep, note: Note) -> None:
     note(one.outcome("SIGKILL of the raylet", 2, went_back=2))
 
 
-@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)]
 )
@@ -86,7 +84,6 @@ def test_a_signal_loses_nothing(number: int, exit_code: int, sweep: Sweep, note:
     note(one.outcome(signal.Signals(number).name, 2, went_back=0))
 
 
-@pytest.mark.chaos
 def test_ctrl_c_reaches_every_process_of_a_terminal(sweep: Sweep, note: Note) -> None:
     """The terminal sends SIGINT to the whole process group: Ray's processes and trials too."""
     one = sweep("stop.env_steps=30k")
@@ -99,7 +96,6 @@ def test_ctrl_c_reaches_every_process_of_a_terminal(sweep: Sweep, note: Note) ->
     note(one.outcome("Ctrl-C in a terminal", 1, went_back=0))
 
 
-@pytest.mark.chaos
 def test_a_second_signal_leaves_at_once(sweep: Sweep, note: Note) -> None:
     one = sweep("stop.env_steps=40k", "training.train_batch_size_per_learner=8k", "training.num_epochs=60")
     process = one.start()
@@ -113,7 +109,6 @@ def test_a_second_signal_leaves_at_once(sweep: Sweep, note: Note) -> None:
     note(one.outcome("a second SIGTERM", 1, went_back=1, intervals=3))
 
 
-@pytest.mark.chaos
 def test_the_same_sweep_is_started_twice(sweep: Sweep, note: Note) -> None:
     one = sweep("stop.env_steps=20k")
     first = one.start()
@@ -125,7 +120,6 @@ def test_the_same_sweep_is_started_twice(sweep: Sweep, note: Note) -> None:
     note(one.outcome("started twice at once", 1, went_back=0))
 
 
-@pytest.mark.chaos
 def test_killed_between_the_end_of_a_trial_and_the_next_row(sweep: Sweep, note: Note) -> None:
     """Optuna has been told of a trial, and nobody else knows: it is told again, once, from the history."""
     settings = ["stop.env_steps=8k", "search.trials=4", "seeds=1", "resources.max_concurrent=1"]

@@ -121,7 +121,7 @@ def test_one_that_never_gets_to_a_checkpoint_fails_and_the_next_trial_does_not_w
     [
         ("kill", "preemption", 1.0, "its worker process has died"),
         ("memory", "out_of_memory", 2.0, "MemoryError"),
-        ("hang", "stall", 1.0, "no row for"),
+        pytest.param("hang", "stall", 1.0, "no row for", marks=pytest.mark.chaos),
     ],
 )
 def test_a_trial_goes_on_by_the_class_of_its_failure(

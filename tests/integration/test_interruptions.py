@@ -165,10 +165,10 @@ def test_a_spent_budget_leaves_checkpoints_and_more_of_it_goes_on(machine: Machi
 @pytest.mark.parametrize(
     ("spec", "overrides"),
     [
-        ("cartpole/sobol.yaml", ["search.trials=6"]),
         ("cartpole/tpe.yaml", ["search.trials=6"]),
         ("cartpole/hyperband.yaml", []),
-        ("cartpole/pbt.yaml", []),
+        pytest.param("cartpole/sobol.yaml", ["search.trials=6"], marks=pytest.mark.chaos),
+        pytest.param("cartpole/pbt.yaml", [], marks=pytest.mark.chaos),
     ],
 )
 def test_what_waits_or_pauses_does_not_begin_once_the_budget_is_spent(
