@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from pydantic_core import to_json
 from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.rows import HAS_DIVERGED, REACHED_STOP, SCORE
+from rlsweep.store.state_file import read_state, write_state
 
 FORMAT = 2
 
@@ -49,9 +48,6 @@ goes on; the rest stands in the plan. PBT copies a donor's, so a trial is who it
 
 CHECKPOINT = "checkpoint"
 """Path of the checkpoint that an interrupted trial goes on from."""
-
-
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def _new_key() -> str:
@@ -209,20 +205,7 @@ class Manifest:
         layout.root.mkdir(parents=True, exist_ok=True)
         # Written at every change of a trial: for 1,000 of them, json and asdict take a minute of the driver.
         data = to_json({"format": FORMAT} | vars(self), indent=1)
-        partial = layout.manifest.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if layout.manifest.exists():
-            before = layout.manifest_before.with_suffix(".partial")
-            before.unlink(missing_ok=True)
-            try:
-                os.link(layout.manifest, before)
-            except OSError:  # a file system without hard links
-                shutil.copyfile(layout.manifest, before)
-            before.replace(layout.manifest_before)
-        partial.replace(layout.manifest)
+        write_state(layout.manifest, layout.manifest_before, data)
 
     @classmethod
     def read(cls, layout: RunLayout) -> Manifest:
@@ -233,13 +216,7 @@ class Manifest:
         """
         if not layout.manifest.exists():
             raise RunError(f"no run in {layout.root}: {layout.manifest.name} is missing")
-        try:
-            return cls._read(layout.manifest)
-        except _UNREADABLE as error:
-            try:
-                return cls._read(layout.manifest_before)
-            except _UNREADABLE:
-                raise RunError(f"{layout.manifest} cannot be read: {error}") from None
+        return read_state(layout.manifest, layout.manifest_before, cls._read)
 
     @classmethod
     def _read(cls, path: Path) -> Manifest:

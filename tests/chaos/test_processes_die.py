@@ -97,7 +97,11 @@ def test_ctrl_c_reaches_every_process_of_a_terminal(sweep: Sweep, note: Note) ->
 
 
 def test_a_second_signal_leaves_at_once(sweep: Sweep, note: Note) -> None:
-    one = sweep("stop.env_steps=40k", "training.train_batch_size_per_learner=8k", "training.num_epochs=60")
+    one = sweep(
+        "stop.env_steps=40k",
+        "training.train_batch_size_per_learner=8192",
+        "search.parameters.training.num_epochs.values=[60]",
+    )
     process = one.start()
     one.wait_for_rows(process, 1)
     process.send_signal(signal.SIGTERM)
@@ -110,7 +114,7 @@ def test_a_second_signal_leaves_at_once(sweep: Sweep, note: Note) -> None:
 
 
 def test_the_same_sweep_is_started_twice(sweep: Sweep, note: Note) -> None:
-    one = sweep("stop.env_steps=20k")
+    one = sweep("stop.env_steps=150k")
     first = one.start()
     one.wait_for_rows(first, 1)
     second = one.start()
