@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -173,8 +172,9 @@ class UnderFire:
                 assert history[key].is_monotonic_increasing, key
             is_whole = history["training_iteration"].tolist() == list(range(1, len(steps) + 1))
             lost += not (is_whole and steps[-1] >= self.sweep.stop.env_steps)
-            repeated = max(repeated, repeated_env_steps(self.layout.result_json(trial.record.id)))
-            made = iterations_by_env_steps(self.layout.result_json(trial.record.id))
+            written = rows_of(self.layout.result_json(trial.record.id))
+            repeated = max(repeated, repeated_env_steps(written))
+            made = dict(written)
             shown = [made[step] for step in points[trial.record.id]]  # a step that no row has: KeyError
             known = history.loc[history["score"].notna(), "training_iteration"]
             duplicates += len(shown) - len(set(shown))
@@ -200,30 +200,23 @@ class UnderFire:
                         child.kill()
 
 
-def iterations_by_env_steps(result_json: Path) -> dict[int, int]:
-    """Env steps -> training iteration of every row, made again or not."""
-    found = {}
+def rows_of(result_json: Path) -> list[tuple[int, int]]:
+    """Env steps and training iteration of every row, made again or not."""
+    found = []
     for line in result_json.read_text().splitlines():
         try:
             row = json.loads(line)
-            found[int(row["env_steps"])] = int(row["training_iteration"])
+            found.append((int(row["env_steps"]), int(row["training_iteration"])))
         except (ValueError, TypeError, KeyError):
             continue
     return found
 
 
-def repeated_env_steps(result_json: Path) -> int:
-    """Env steps in rows of a trial that were made again."""
-    steps = []
-    for line in result_json.read_text().splitlines():
-        try:
-            steps.append(int(json.loads(line)["env_steps"]))
-        except (ValueError, TypeError, KeyError):
-            continue
-    rises = [later - one for one, later in pairwise(steps) if later > one]
-    row = int(statistics.median(rises)) if rises else 0
-    falls = [one - later for one, later in pairwise(steps) if later <= one]
-    return sum(fall + row for fall in falls)
+def repeated_env_steps(rows: Sequence[tuple[int, int]]) -> int:
+    """Env steps of the iterations that were made again; the second time they may be a few more or less."""
+    per_iteration = max(env_steps / iteration for env_steps, iteration in rows)
+    falls = [one - later + 1 for (_, one), (_, later) in pairwise(rows) if later <= one]
+    return round(sum(falls) * per_iteration)
 
 
 def _points(name: str, tracking_uri: str) -> dict[str, list[int]]:
