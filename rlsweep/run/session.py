@@ -28,6 +28,7 @@ _LOG_LEVELS = {
     "ray.rllib": logging.ERROR,
     "ray.train": logging.ERROR,
     "mlflow": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,  # the tracker says what a store refuses, once
 }
 
 

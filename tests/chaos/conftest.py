@@ -9,9 +9,10 @@ import pytest
 from under_fire import Outcome, UnderFire
 
 EVERY = 4000
-SETTINGS = [f"checkpoints.every={EVERY}", "failures.backoff=1s"]
+SETTINGS = [f"checkpoints.every={EVERY}", "failures.backoff=1s", "stop.score=10_000"]
 
 _OUTCOMES: list[Outcome] = []
+_REMARKS: list[str] = []
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def sweep(tmp_path: Path) -> Iterator[Callable[..., UnderFire]]:
         environment: dict[str, str] | None = None,
     ) -> UnderFire:
         settings = [part for one in (*SETTINGS, *overrides) for part in ("--set", one)]
-        made.append(UnderFire(folder, [*spec, *settings], EVERY, environment or {}))
+        made.append(UnderFire(folder, tmp_path, [*spec, *settings], EVERY, environment or {}))
         return made[-1]
 
     yield make
@@ -38,6 +39,12 @@ def sweep(tmp_path: Path) -> Iterator[Callable[..., UnderFire]]:
 def note() -> Callable[[Outcome], None]:
     """Adds a line to the table."""
     return _OUTCOMES.append
+
+
+@pytest.fixture
+def remark() -> Callable[[str], None]:
+    """Adds a line below the table."""
+    return _REMARKS.append
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -52,3 +59,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"| {one.fault} | {one.times} | {one.trials} | {one.lost} | {one.repeated_env_steps:,} | "
             f"{one.allowed_env_steps:,} | {one.duplicate_points} | {one.missing_points} | {one.seconds:.0f} |"
         )
+    for remark in _REMARKS:
+        write(remark)

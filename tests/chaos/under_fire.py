@@ -21,7 +21,7 @@ from analysis.history import read_run
 from rlsweep.plan import Machine, make
 from rlsweep.spec import load
 from rlsweep.store.layout import Storage
-from rlsweep.store.manifest import Manifest
+from rlsweep.store.manifest import FINISHED, Manifest
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / "tests" / "integration"
@@ -58,12 +58,14 @@ class UnderFire:
 
     Attributes:
         folder: its storage.
+        logs: where drivers' messages go.
         arguments: of `rlsweep run`.
         environment: variables beside those of this process.
         every: env steps between two checkpoints.
     """
 
     folder: Path
+    logs: Path
     arguments: list[str]
     every: int
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -87,7 +89,7 @@ class UnderFire:
         """Run the sweep, or let it go on."""
         code = "from rlsweep.cli import main; main()"
         command = [sys.executable, "-c", code, "run", *self.arguments, *more]
-        log = (self.folder / f"driver-{len(self.processes)}.log").open("w")
+        log = (self.logs / f"driver-{len(self.processes)}.log").open("w")
         process = subprocess.Popen(
             command, cwd=ROOT, env=self.variables, stdout=log, stderr=log, text=True, start_new_session=True
         )
@@ -97,7 +99,7 @@ class UnderFire:
     @property
     def messages(self) -> str:
         """What the driver that was started last has said."""
-        return (self.folder / f"driver-{len(self.processes) - 1}.log").read_text()
+        return (self.logs / f"driver-{len(self.processes) - 1}.log").read_text()
 
     def run_to_the_end(self, exit_code: int = 0) -> None:
         """Start it once more, and wait until it has ended."""
@@ -148,7 +150,14 @@ class UnderFire:
         return {trial.id for trial in make(self.sweep, Machine.of(2, 0)).trials}
 
     def outcome(
-        self, fault: str, times: int, went_back: int, tracking_uri: str = "", intervals: int = 1
+        self,
+        fault: str,
+        times: int,
+        went_back: int,
+        *,
+        tracking_uri: str = "",
+        intervals: int = 1,
+        endings: tuple[str, ...] = (FINISHED,),
     ) -> Outcome:
         """Assert what must hold, and count.
 
@@ -158,6 +167,7 @@ class UnderFire:
             went_back: how often one trial had to go back to a checkpoint, at most.
             tracking_uri: of MLflow; the embedded store by default.
             intervals: between checkpoints that it lost each time.
+            endings: how trials may end.
         """
         planned, statuses = self.planned(), self.statuses()
         if planned:
@@ -171,7 +181,7 @@ class UnderFire:
             for key in ("games", "seconds", "frames"):
                 assert history[key].is_monotonic_increasing, key
             is_whole = history["training_iteration"].tolist() == list(range(1, len(steps) + 1))
-            lost += not (is_whole and steps[-1] >= self.sweep.stop.env_steps)
+            lost += not (is_whole and trial.record.status in endings)
             written = rows_of(self.layout.result_json(trial.record.id))
             repeated = max(repeated, repeated_env_steps(written))
             made = dict(written)

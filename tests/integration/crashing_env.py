@@ -13,13 +13,13 @@ import numpy as np
 
 
 class Crashing(gymnasium.Env[np.ndarray, int]):
-    """Fails at its step `crash_at`: it raises, kills its process, asks for too much memory, or hangs.
+    """Fails at its step `crash_at`: it raises, kills its process, asks for too much memory, hangs, or gives
+    rewards that are no numbers.
 
     Args:
         crash_at: env steps in one process.
-        how: it fails: raise, kill, memory or hang.
+        how: it fails: raise, kill, memory, hang or nan.
         once: path of a file that it makes when it fails, and fails no more while that is there.
-        reward: of each step.
     """
 
     observation_space = gymnasium.spaces.Box(0, 1, (2,), np.float32)
@@ -30,14 +30,12 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
         crash_at: int = 50,
         how: str = "raise",
         once: str = "",
-        reward: float = 1.0,
         render_mode: str | None = None,
     ) -> None:
         self.render_mode = render_mode
         self._left = crash_at
         self._how = how
         self._once = Path(once) if once else None
-        self._reward = reward
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -49,7 +47,8 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
             if self._once:
                 self._once.touch()
             self._fail()
-        return np.zeros(2, np.float32), self._reward, self._left % 10 == 0, False, {}
+        reward = np.nan if self._how == "nan" and self._left < 0 else 1.0
+        return np.zeros(2, np.float32), reward, self._left % 10 == 0, False, {}
 
     def _fail(self) -> None:
         match self._how:
@@ -59,6 +58,8 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
                 bytearray(2**60)
             case "hang":
                 time.sleep(100_000)
+            case "nan":
+                return
         raise ValueError("the environment broke on purpose")
 
 
