@@ -30,7 +30,7 @@ from rlsweep.run.progress import Progress, env_steps_after, evaluation_row, note
 from rlsweep.run.rows import result_row
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
-from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, VALUES, verify, write_manifest
+from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, VALUES, newest_whole, write_manifest
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import CHECKPOINT, TRIAL
 
@@ -134,13 +134,14 @@ class Trial(Trainable):
     def load_checkpoint(self, checkpoint: str | None) -> None:
         """Go on from a checkpoint, its own or (PBT) another trial's, with this trial's hyperparameters.
 
+        From the one before where it is damaged.
+
         Raises:
-            RunError: the folder is not whole.
+            RunError: none is whole.
         """
         if checkpoint is None:
             return
-        folder = Path(checkpoint)
-        verify(folder)
+        folder = newest_whole(Path(checkpoint))
         self._algorithm.restore_from_path(str(folder / ALGORITHM))
         if (folder / REPLAY).exists():
             read_replay(folder / REPLAY, self._algorithm.local_replay_buffer)

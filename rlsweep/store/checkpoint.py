@@ -66,6 +66,25 @@ def verify(folder: Path) -> None:
             raise RunError(f"{folder} is damaged: {name} is not as it was written")
 
 
+def newest_whole(folder: Path) -> Path:
+    """A checkpoint; where it is not whole, the newest one of the same trial before it that is.
+
+    Raises:
+        RunError: none is; what is wrong with the first.
+    """
+    known = RunLayout(folder.parent.parent).checkpoint_folders(folder.parent.name)
+    before = known[: known.index(folder)] if folder in known else []
+    faults = []
+    for candidate in (folder, *reversed(before)):
+        try:
+            verify(candidate)
+        except RunError as error:
+            faults.append(error)
+        else:
+            return candidate
+    raise faults[0]
+
+
 class _Seal(BaseModel):
     bytes: int
     sha256: str

@@ -270,8 +270,6 @@ def test_three_hundred_trials_take_no_more_memory_than_some(
     assert process.wait(240) == 0, one.messages
     early = max(bytes_ for ended, bytes_ in taken.items() if ended <= 60)
     late = max(taken.values())
-    remark(
-        f"300 trials: the driver takes {early / 2**20:.0f} MiB until 60, at most {late / 2**20:.0f} in all"
-    )
+    remark(f"300 trials: the driver takes {early / 2**20:.0f} MiB until 60, {late / 2**20:.0f} at most")
     assert late - early < 100 * 2**20
     assert len(list(Storage(one.folder).run("crashing").root.glob(f"*/{RunLayout.RESULT_JSON}"))) == 300

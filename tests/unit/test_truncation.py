@@ -12,7 +12,7 @@ from analysis.own_rows import read_rows
 from analysis.reading import read_csv
 from rlsweep.errors import RunError
 from rlsweep.run.lock import Owner
-from rlsweep.store.checkpoint import read_row, verify, write_manifest
+from rlsweep.store.checkpoint import newest_whole, read_row, verify, write_manifest
 from rlsweep.store.failures import Failure, read_failures
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Manifest, Objective, TrialRecord
@@ -76,6 +76,20 @@ def test_a_seal_that_is_cut_is_none(tmp_path: Path) -> None:
         (tmp_path / "weights").write_bytes(b"1234567890"[:cut])
         with pytest.raises(RunError, match="is damaged"):
             verify(tmp_path)
+
+
+def test_what_comes_before_a_checkpoint_that_is_cut_counts(tmp_path: Path) -> None:
+    names = ("checkpoint_1-000003", "checkpoint_000000", "checkpoint_000001")
+    folders = [tmp_path / "a" / name for name in names]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(b"1234567890")
+        write_manifest(folder, {"env_steps": 256})
+    for newest in reversed(range(3)):
+        assert newest_whole(folders[2]) == folders[newest]
+        (folders[newest] / "weights").write_bytes(b"12345")
+    with pytest.raises(RunError, match="checkpoint_000001 is damaged"):
+        newest_whole(folders[2])
 
 
 def test_an_owner_that_is_cut_is_nobody(tmp_path: Path) -> None:
