@@ -24,7 +24,7 @@ pytestmark = pytest.mark.chaos
 def test_the_driver_is_killed_again_and_again(sweep: Sweep, note: Note) -> None:
     """At random moments, from its first second on; the same trials have the same ends in the end."""
     draw, times = random.Random(0), 20
-    one = sweep("stop.env_steps=60k")
+    one = sweep("stop.env_steps=160k")
     for _ in range(times):
         process = one.start()
         if draw.random() < 0.8:  # else wherever it is: Ray starts, MLflow opens, trials are made
