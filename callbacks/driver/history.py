@@ -47,15 +47,16 @@ class History(Callback):
         self._on_status = on_status
         self._running: set[str] = set()
         self._lost: set[str] = set()
+        self._waiting: set[str] = set()
         self._files = Appender()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         trial_id = str(trial)
         folder = self._layout.trial(trial_id)
-        folder.mkdir(parents=True, exist_ok=True)
         params = json.dumps({key: trial.config[TRIAL][key] for key in ("values", "seed")}, indent=1)
-        (folder / RunLayout.PARAMS_JSON).write_text(params + "\n", "utf-8")
+        _write(folder / RunLayout.PARAMS_JSON, params + "\n")
         self._running.add(trial_id)
+        self._waiting.discard(trial_id)
         self._on_status(trial_id, RUNNING)
 
     def on_trial_result(
@@ -73,6 +74,8 @@ class History(Callback):
         trial_id = str(trial)
         if trial_id in self._lost:
             self._end(trial_id, FAILED)
+        elif trial_id in self._waiting:  # its last row does not say how it ended
+            self._end(trial_id, INTERRUPTED)
         elif trial_id in self._running or self._layout.result_json(trial_id).exists():  # else it never began
             self._end(trial_id, ending(trial))
 
@@ -96,14 +99,11 @@ class History(Callback):
 
     def tell_failure(self, trial_id: str, failure: Failure) -> None:
         """Keep that a trial has failed, and whether it begins again."""
-        folder = self._layout.trial(trial_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._files.append(folder / RunLayout.FAILURES_JSON, failure.line())
-        if not failure.retry:
-            self._lost.add(trial_id)
+        self._files.append(self._layout.trial(trial_id) / RunLayout.FAILURES_JSON, failure.line())
+        (self._waiting if failure.retry else self._lost).add(trial_id)
 
     def _keep_trace(self, trial: Any) -> None:
-        (self._layout.trial(str(trial)) / RunLayout.ERROR_TXT).write_text(error_text(trial), "utf-8")
+        _write(self._layout.trial(str(trial)) / RunLayout.ERROR_TXT, error_text(trial))
 
     def _end(self, trial_id: str, status: str) -> None:
         self._running.discard(trial_id)
@@ -120,6 +120,15 @@ def error_text(trial: Any) -> str:
     if not trial.error_file:
         return "no trace was kept\n"
     return Path(trial.error_file).read_text("utf-8", errors="replace")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that a trial can do without."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    except OSError as error:  # a full disk
+        logger.warning("%s cannot be written now: %s", path, error)
 
 
 def _csv(row: Mapping[str, Any], *, with_header: bool) -> str:

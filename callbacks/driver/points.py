@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -31,21 +31,22 @@ class Position:
 
     Attributes:
         offset: in bytes, behind a whole line.
-        interval: the last one that has a point, counted from 0; -1 before the first.
-        iteration: the last one that has been read.
+        env_steps: the most that have a point; -1 before the first.
+        iteration: the last one that has a point.
     """
 
     offset: int = 0
-    interval: int = -1
+    env_steps: int = -1
     iteration: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Position:
         """The inverse of `str`; the beginning where there is none."""
-        return cls(*map(int, text.split(":"))) if text else cls()
+        numbers = [int(part) for part in text.split(":") if part]
+        return cls(*numbers) if len(numbers) == 3 else cls(*numbers[:1])
 
     def __str__(self) -> str:
-        return f"{self.offset}:{self.interval}:{self.iteration}"
+        return f"{self.offset}:{self.env_steps}:{self.iteration}"
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,28 @@ class Chosen:
         """
         points: list[Metric] = []
         for row, offset in _rows(history, position.offset):
-            interval = int(row[ENV_STEPS] * MAX_POINTS_PER_KEY / self.env_steps)
-            iteration = int(row.get(ITERATION, position.iteration + 1))
-            # Rows that are made again after a restart have points already, at about the same env steps.
-            if interval > position.interval and iteration > position.iteration:
+            env_steps, iteration = int(row[ENV_STEPS]), int(row.get(ITERATION, position.iteration + 1))
+            shown = position
+            if self._is_next(env_steps, iteration, position):
                 found = self.points(row)
                 if points and len(points) + len(found) > max_points:
                     break
                 points += found
-            position = Position(
-                offset, max(interval, position.interval), max(iteration, position.iteration)
-            )
+                shown = Position(offset, env_steps, max(iteration, position.iteration))
+            position = replace(shown, offset=offset)
         return points, position
+
+    def _is_next(self, env_steps: int, iteration: int, position: Position) -> bool:
+        """Whether a row is in an interval without a point, and none that has been made again.
+
+        After a restart an iteration may end a few env steps later than it did before.
+        """
+        is_again = iteration <= position.iteration
+        is_again &= env_steps - position.env_steps < env_steps / max(1, iteration)  # less than an iteration
+        return self._interval(env_steps) > self._interval(position.env_steps) and not is_again
+
+    def _interval(self, env_steps: int) -> int:
+        return env_steps * MAX_POINTS_PER_KEY // self.env_steps
 
     def points(self, row: Mapping[str, Any]) -> list[Metric]:
         """The numbers of one row: env steps on the x-axis, the row's own time."""

@@ -27,6 +27,16 @@ class SteppedHyperBand(HyperBandScheduler):
         capped = {**result, GRACES: min(result[GRACES], bracket._cumul_r)}
         return str(super().on_trial_result(tune_controller, trial, capped))
 
+    def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
+        """As Tune's; its mark that a bracket is being processed ends with that.
+
+        Tune leaves it: a member that ends by itself after the first halving then keeps the others waiting.
+        """
+        try:
+            return str(super()._process_bracket(tune_controller, bracket))
+        finally:
+            bracket.is_being_processed = False
+
 
 @dataclass(eq=False)
 class Member:
@@ -107,6 +117,8 @@ class RememberingBrackets(Guarded):
         if member is None or (member.is_out and member.last_status != Trial.TERMINATED):
             member = self._join(_Through(tune_controller), trial_id)  # new, or failed and tried again
         member.trial = trial
+        if member.is_held:  # else Tune begins whatever is pending
+            trial.set_status(Trial.PAUSED)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         member = self._members[str(trial)]

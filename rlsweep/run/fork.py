@@ -15,21 +15,23 @@ from rlsweep.store.manifest import PENDING, Manifest, MlflowState, TrialRecord
 MAX_DIFFERENCES = 20
 
 
-def fork(plan: Plan, source: RunLayout, target: RunLayout, profile: str = "") -> Continuation:
+def fork(
+    plan: Plan, source: RunLayout, target: RunLayout, profile: str = "", *, retry_failed: bool = False
+) -> Continuation:
     """Lay a plan over another run, and copy the histories and checkpoints of the trials that it keeps.
 
     Args:
         plan: of the new sweep.
         source: of the run that it begins from, which nobody may be writing to; it stays as it is.
         target: of the new run, which has no manifest yet.
-        profile: as for `continue_run`.
+        profile, retry_failed: as for `continue_run`.
 
     Raises:
         RunError: the source is no run.
     """
     before = Manifest.read(source)
     before = replace(before, mlflow=MlflowState(), trials=[_anew(record) for record in before.trials])
-    continuation = continue_run(plan, before, profile)
+    continuation = continue_run(plan, before, profile, retry_failed=retry_failed)
     kept = [record for record in continuation.manifest.trials if record.status != PENDING]
     for record in kept:
         shutil.rmtree(target.trial(record.id), ignore_errors=True)  # of a fork that was interrupted

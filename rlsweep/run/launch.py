@@ -71,11 +71,14 @@ def launch(
         PreflightError: a trial cannot run on this machine, its disk is full, another process is running this
             sweep, the run holds ended trials of another spec, or others could have written its checkpoints.
         SweepInterruptedError: it was told to stop; what ran has left a checkpoint.
+        RunError: the run that it begins from is none; or Ray has died.
     """
     preflight.check(plan)
     check_room(storage.root, plan.sweep.checkpoints.min_free)
     check_tracking(storage)
     layout = storage.run(plan.sweep.name)
+    if fork_of and not layout.manifest.exists():
+        Manifest.read(storage.run(fork_of))  # raises where there is none, before anything is made
     layout.root.mkdir(parents=True, exist_ok=True)
     with locked(layout):
         before = Manifest.read(layout) if layout.manifest.exists() else None
@@ -84,7 +87,7 @@ def launch(
             with locked(source):
                 if not trust:
                     check_checkpoints(source, storage)
-                continuation = fork(plan, source, layout, profile)
+                continuation = fork(plan, source, layout, profile, retry_failed=retry_failed)
         else:
             continuation = continue_run(plan, before, profile, retry_failed=retry_failed)
         if before is not None and continuation.lost and not supersede:

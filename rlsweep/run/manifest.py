@@ -125,6 +125,7 @@ def continue_run(
     known = {record.id: record for record in before.trials}
     if not plan.sweep.search.is_listed:
         manifest.trials += [new_record(trial) for trial in _still_planned(plan, before)]
+    manifest.trials += [new_record(trial, CONFIRM) for trial in _confirmed(plan, before)]
     final = ended if retry_failed else (*ended, FAILED)
     superseded = []
     for record in manifest.trials:
@@ -136,7 +137,11 @@ def continue_run(
             record.mlflow_key, record.mlflow_run_id = old.mlflow_key, old.mlflow_run_id
         elif old is not None:
             superseded.append(old)
-    waiting = [record for record in manifest.trials if record.status in (PENDING, INTERRUPTED)]
+    waiting = [
+        record
+        for record in manifest.trials
+        if record.status in (PENDING, INTERRUPTED) and record.phase == SEARCH
+    ]
     is_comparable = before.comparison_hash == manifest.comparison_hash
     for old in known.values():
         is_kept = is_comparable and (old.status in final or old.phase == CONFIRM)
@@ -147,6 +152,18 @@ def continue_run(
     manifest.mlflow.superseded += [record.mlflow_key for record in had_runs]
     lost = [] if before.profile else [old for old in superseded if old.status in ENDED]
     return Continuation(manifest, waiting, superseded, lost)
+
+
+def _confirmed(plan: Plan, before: Manifest) -> list[PlannedTrial]:
+    """The trials that have begun to confirm the best of the search."""
+    found = []
+    for record in before.trials:
+        if record.status != PENDING and record.phase == CONFIRM and plan.sweep.confirm is not None:
+            try:
+                found.append(plan.trial(record.values, record.seed))
+            except SpecError:
+                continue  # another space now
+    return found
 
 
 def _still_planned(plan: Plan, before: Manifest) -> list[PlannedTrial]:

@@ -90,10 +90,11 @@ class RememberingPopulation(Guarded):
         self._taken_up: set[str] = set()
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        if str(trial) in self._taken_up:  # it failed, and comes back as what it was
+            return
         super().on_trial_add(tune_controller, trial)
-        if str(trial) not in self._taken_up:
-            self._taken_up.add(str(trial))
-            self._take_up(trial)
+        self._taken_up.add(str(trial))
+        self._take_up(trial)
 
     def _take_up(self, trial: Trial) -> None:
         """Show the scheduler the member's past as it would have seen it."""

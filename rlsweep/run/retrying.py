@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ class _Troubled:
         share: of what it was planned with.
         ready: time.monotonic() from which on it may begin again.
         is_lost: it does not begin again.
+        is_paused: it waits.
         read: bytes of its trace that are known.
     """
 
@@ -48,6 +50,7 @@ class _Troubled:
     share: float = 1.0
     ready: float = 0.0
     is_lost: bool = False
+    is_paused: bool = False
     read: int = 0
 
 
@@ -96,24 +99,36 @@ class Retrying(Wrapped):
         if known.is_lost:
             self._halt.count_failed(str(trial))
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        super().on_trial_add(tune_controller, trial)
+        known = self._troubled.get(str(trial))
+        if known is not None and not known.is_paused:
+            known.is_paused = True
+            tune_controller._set_trial_status(trial, Trial.PAUSED)  # else Tune begins it at once
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        return super().on_trial_result(self._without_waiting(tune_controller), trial, result)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        for trial in tune_controller.get_trials():
-            if trial.status == Trial.PENDING and self._is_lost(trial):
+        for trial in self._waiting(tune_controller):
+            known = self._troubled[str(trial)]
+            if known.is_lost:
+                known.is_paused = False
                 tune_controller.stop_trial(trial)
-        chosen = super().choose_trial_to_run(tune_controller)
-        if chosen is None or self._is_ready(chosen):
-            return chosen
-        others = (trial for trial in tune_controller.get_trials() if trial.status == Trial.PENDING)
-        return next((trial for trial in others if self._is_ready(trial)), None)
+            elif time.monotonic() >= known.ready:
+                known.is_paused = False
+                tune_controller._set_trial_status(trial, Trial.PENDING)
+        return super().choose_trial_to_run(self._without_waiting(tune_controller))
 
     def _judge(self, trial: Trial, known: _Troubled, trace: str) -> Failure:
         stalled = self._stalls.take(str(trial))
         kind: FailureClass = "stall" if stalled else classify(trace)
         most = self._policy.max_retries[kind]
-        # A trial that never ran is given up by Tune itself.
-        has_begun = trial.status == Trial.ERROR
-        known.is_lost = known.retries[kind] >= most or not has_begun
-        retry = 0 if known.is_lost else known.retries[kind] + 1
+        tried = known.retries[kind]
+        # Else Tune gives it up: its process died while the trial took it over from another.
+        is_requeued = trial.status == Trial.ERROR
+        known.is_lost = tried >= most or not is_requeued
+        retry = 0 if known.is_lost else tried + 1
         seconds = self._policy.seconds_to_wait(retry) if retry else 0.0
         if retry:
             known.retries[kind] += 1
@@ -121,7 +136,7 @@ class Retrying(Wrapped):
             self._grow(trial, known, kind)
         env_steps = int((trial.last_result or {}).get(ENV_STEPS, 0))
         reason = stalled or error_reason(trace)
-        return Failure(kind, reason, time.time(), env_steps, retry, most, seconds, share=known.share)
+        return Failure(kind, reason, time.time(), env_steps, retry, tried, most, seconds, known.share)
 
     def _grow(self, trial: Trial, known: _Troubled, kind: FailureClass) -> None:
         """Ask for more of what ran out, as far as a node has it."""
@@ -130,18 +145,48 @@ class Retrying(Wrapped):
         if resource is None or factor == 1 or asked is None:
             return
         main, *others = asked.bundles
-        bundles = [{**main, resource: main.get(resource, 0) * factor}, *others]
+        share = main.get(resource, 0)
+        if not share:  # what ran out belongs to another bundle
+            return
+        grown = share * factor
+        grown = math.ceil(grown) if resource == "GPU" and grown > 1 else grown  # Ray divides no further GPU
+        bundles = [{**main, resource: grown}, *others]
         if nearest_miss(bundles, asked.strategy, self._plan.machine.nodes) is None:
             trial.update_resources(PlacementGroupFactory(bundles, strategy=asked.strategy))
-            known.share *= factor
+            known.share *= grown / share
 
-    def _is_lost(self, trial: Trial) -> bool:
-        known = self._troubled.get(str(trial))
-        return known is not None and known.is_lost
+    def _waiting(self, tune_controller: Any) -> list[Trial]:
+        paused = {trial_id for trial_id, known in self._troubled.items() if known.is_paused}
+        return [
+            trial
+            for trial in (tune_controller.get_trials() if paused else ())
+            if str(trial) in paused and trial.status == Trial.PAUSED
+        ]
 
-    def _is_ready(self, trial: Trial) -> bool:
-        known = self._troubled.get(str(trial))
-        return known is None or time.monotonic() >= known.ready
+    def _without_waiting(self, tune_controller: Any) -> Any:
+        waiting = self._waiting(tune_controller)
+        return _Without(tune_controller, waiting) if waiting else tune_controller
+
+
+class _Without:
+    """Tune's controller, for a scheduler that shall not see some of its trials.
+
+    Args:
+        tune_controller: the whole of it.
+        hidden: trials that wait.
+    """
+
+    def __init__(self, tune_controller: Any, hidden: Sequence[Trial]) -> None:
+        self._tune_controller, self._hidden = tune_controller, hidden
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tune_controller, name)
+
+    def get_trials(self) -> list[Trial]:
+        return [trial for trial in self._tune_controller.get_trials() if trial not in self._hidden]
+
+    def get_live_trials(self) -> set[Trial]:
+        return {trial for trial in self._tune_controller.get_live_trials() if trial not in self._hidden}
 
 
 def _new_trace(trial: Trial, known: _Troubled) -> str:

@@ -30,7 +30,15 @@ from rlsweep.run.progress import Progress, env_steps_after, evaluation_row, note
 from rlsweep.run.rows import result_row
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
-from rlsweep.store.checkpoint import ALGORITHM, PROGRESS, REPLAY, VALUES, newest_whole, write_manifest
+from rlsweep.store.checkpoint import (
+    ALGORITHM,
+    PROGRESS,
+    REPLAY,
+    VALUES,
+    newest_whole,
+    read_row,
+    write_manifest,
+)
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import CHECKPOINT, TRIAL
 
@@ -51,6 +59,8 @@ class Trial(Trainable):
     _next_checkpoint: int
     _next_evaluation: int
     _lineage: dict[str, Any] | None
+    _has_reached_stop: bool
+    _failed: Exception | None = None
     _custom_metrics: CustomMetrics
 
     @classmethod
@@ -65,13 +75,25 @@ class Trial(Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process; Tune calls it where actors are reused."""
-        env_runners = self._algorithm.release_env_runners()
-        self._algorithm.stop()
-        self._start(new_config, env_runners)
+        try:
+            env_runners = self._algorithm.release_env_runners()
+            self._algorithm.stop()
+            self._start(new_config, env_runners)
+        except (
+            Exception
+        ) as error:  # Tune gives up a trial that fails here, and lets one that fails later go on
+            self._failed = error
         return True
 
     def step(self) -> dict[str, Any]:
-        """One RLlib training iteration, and an evaluation when one is due."""
+        """One RLlib training iteration, and an evaluation when one is due.
+
+        A trial that goes on from where it had reached its stop has no other to make.
+        """
+        if self._failed is not None:
+            raise self._failed
+        if self._has_reached_stop:
+            return self._ended(reached_stop=True)
         before, started = self._progress.env_steps, time.perf_counter()
         result = self._train()
         seconds = time.perf_counter() - started
@@ -97,14 +119,21 @@ class Trial(Trainable):
         due = progress.env_steps >= self._next_checkpoint and self._room.is_there()
         if due:
             self._next_checkpoint = progress.env_steps + sweep.checkpoints.every
+        return {
+            **self._ended(reached_stop=reached_stop, has_diverged=has_diverged),
+            DONE: reached_stop or has_diverged,
+            SHOULD_CHECKPOINT: due,
+        }
+
+    def _ended(self, *, reached_stop: bool, has_diverged: bool = False) -> dict[str, Any]:
+        """The last row, for Tune."""
         lineage, self._lineage = self._lineage, None
         return {
             **self._row,
-            DONE: reached_stop or has_diverged,
+            DONE: True,
             rows.REACHED_STOP: reached_stop,
             rows.HAS_DIVERGED: has_diverged,
             rows.LINEAGE: lineage,
-            SHOULD_CHECKPOINT: due,
         }
 
     def _train(self) -> dict[str, Any]:
@@ -139,6 +168,8 @@ class Trial(Trainable):
         Raises:
             RunError: none is whole.
         """
+        if self._failed is not None:
+            raise self._failed
         if checkpoint is None:
             return
         folder = newest_whole(Path(checkpoint))
@@ -150,6 +181,8 @@ class Trial(Trainable):
         saved.pop(VALUES, None)
         self._custom_metrics.set_state(saved.pop(CALLBACK_STATES))
         self._progress = Progress.from_json(saved)
+        self._row = read_row(folder)
+        self._has_reached_stop = is_done(self._trial.sweep, self._progress)
         self._enter_phase()
         if donor != self._trial.id:
             values, env_steps = self._trial.values, self._progress.env_steps
@@ -168,6 +201,8 @@ class Trial(Trainable):
         self._parallel_games = resources.envs
         self._progress = Progress()
         self._row = {}
+        self._has_reached_stop = False
+        self._failed = None
         self._lineage = None
         self._room = Room(self._storage, trial.sweep.checkpoints.min_free)
         self._plan_next_steps()

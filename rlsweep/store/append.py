@@ -40,6 +40,7 @@ class Appender:
         size = 0
         try:
             size = path.stat().st_size if path.exists() else 0
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as stream:
                 if size and path not in self._known and not _ends_its_line(path):
                     stream.write(b"\n")

@@ -36,6 +36,7 @@ class Failure:
         env_steps: of the trial's last row before.
         retry: the number of the retry that follows, counted within its class since the last checkpoint; 0
             where none does.
+        tried: retries in that class before this failure, since the last checkpoint.
         max_retries: of that class.
         seconds_to_wait: before the retry begins.
         share: of the machine that the retry takes, as a multiple of what the trial was planned with.
@@ -46,13 +47,14 @@ class Failure:
     timestamp: float
     env_steps: int
     retry: int = 0
+    tried: int = 0
     max_retries: int = 0
     seconds_to_wait: float = 0.0
     share: float = 1.0
 
     def __str__(self) -> str:
         if not self.retry:
-            limit = f", tried again {self.max_retries} times" if self.max_retries else ""
+            limit = f", tried again {self.tried} times" if self.tried else ""
             return f"failed ({self.kind}{limit}): {self.reason}"
         share = f" with {self.share:g} times its share" if self.share != 1 else ""
         return (

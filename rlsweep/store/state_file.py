@@ -47,10 +47,10 @@ def read_state(path: Path, before: Path, parse: Callable[[Path], State]) -> Stat
     Raises:
         RunError: neither can be read.
     """
-    try:
-        return parse(path)
-    except _UNREADABLE as error:
+    faults = []
+    for candidate in (path, before, path.with_suffix(".partial")):  # the last: killed while it was replaced
         try:
-            return parse(before)
-        except _UNREADABLE:
-            raise RunError(f"{path} cannot be read: {error}") from None
+            return parse(candidate)
+        except _UNREADABLE as error:
+            faults.append(error)
+    raise RunError(f"{path} cannot be read: {faults[0]}")

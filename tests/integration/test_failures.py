@@ -127,13 +127,15 @@ def test_one_that_never_gets_to_a_checkpoint_fails_and_the_next_trial_does_not_w
 def test_a_trial_goes_on_by_the_class_of_its_failure(
     how: str, kind: str, share: float, reason: str, start: Start, tmp_path: Path
 ) -> None:
-    stall = "failures.stall=20s" if how == "hang" else "failures.stall=10min"
-    launched = start(kwargs(crash_at=200, how=how, once=tmp_path / "failed"), stall)
+    waits = ["failures.stall=20s" if how == "hang" else "failures.stall=10min", "failures.backoff=8s"]
+    launched = start(kwargs(crash_at=200, how=how, once=tmp_path / "failed"), *waits)
     assert [record.status for record in launched.manifest.trials] == ["finished"]
     [[failure]] = start.failures(launched)
     assert (failure.kind, failure.retry, failure.share) == (kind, 1, share)
     assert reason in failure.reason
     [trial] = read_run(start.layout).trials
+    later = trial.rows.loc[trial.rows["timestamp"] > failure.timestamp, "timestamp"]
+    assert later.iloc[0] >= int(failure.timestamp + 8), "it waited, though nobody else ran"
     repeated = trial.skipped.superseded * 64
     assert repeated <= 128, "it went on from its last checkpoint"
 

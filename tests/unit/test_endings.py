@@ -23,7 +23,7 @@ from rlsweep.store.manifest import TrialRecord
     ],
 )
 def test_a_status_says_what_happened(status: str, words: str, tmp_path: Path) -> None:
-    failed = Failure("environment", "ValueError: it broke", 0.0, 100, max_retries=3)
+    failed = Failure("environment", "ValueError: it broke", 0.0, 100, tried=3, max_retries=3)
     lines = replace(failed, reason="an earlier one", retry=1).line() + failed.line() + failed.line()[:20]
     (tmp_path / RunLayout.FAILURES_JSON).write_text(lines)
     record = TrialRecord("a", "a", {}, 0, "hash", status=status)

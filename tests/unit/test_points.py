@@ -87,3 +87,27 @@ def test_a_row_is_never_cut_in_two(tmp_path: Path) -> None:
     assert len(points) == 6
     points, _ = chosen.read(tmp_path / "r", position, 3)
     assert len(points) == 6, "one row at least"
+
+
+def test_a_longer_trial_goes_on_where_the_shorter_one_ended(tmp_path: Path) -> None:
+    write(tmp_path / "r", *(row(1000 * i, training_iteration=i) for i in range(1, 11)))
+    _, position = Chosen(["score"], 10_000).read(tmp_path / "r", Position(), 1000)
+    write(tmp_path / "r", *(row(1000 * i, training_iteration=i) for i in range(1, 16)))
+    points, _ = Chosen(["score"], 20_000).read(tmp_path / "r", Position.parse(str(position)), 1000)
+    assert [point.step for point in points] == [11_000, 12_000, 13_000, 14_000, 15_000]
+
+
+def test_an_iteration_that_ends_a_little_later_the_second_time_has_one_point(tmp_path: Path) -> None:
+    made = [(1, 2051), (2, 4101), (3, 6152), (3, 6170), (4, 8204)]
+    write(tmp_path / "r", *(row(env_steps, training_iteration=i) for i, env_steps in made))
+    assert steps(Chosen(["score"], 30_000), tmp_path / "r") == [2051, 4101, 6152, 8204]
+
+
+def test_a_member_that_took_over_somebody_of_fewer_iterations_is_shown(tmp_path: Path) -> None:
+    made = [(399, 998_000), (400, 1_000_000), (201, 1_005_000), (202, 1_010_000)]
+    write(tmp_path / "r", *(row(env_steps, training_iteration=i) for i, env_steps in made))
+    assert steps(Chosen(["score"], 2_000_000), tmp_path / "r") == [env_steps for _, env_steps in made]
+
+
+def test_a_position_of_an_earlier_version_is_read_from_there_on() -> None:
+    assert Position.parse("1200:57") == Position(1200)

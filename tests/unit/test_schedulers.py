@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +75,9 @@ class SimulatedTrial:
     def __str__(self) -> str:
         return self.name
 
+    def set_status(self, status: str) -> None:
+        self.status = status
+
 
 class SimulatedController:
     def __init__(self, scheduler: TrialScheduler) -> None:
@@ -115,7 +119,12 @@ class Simulation:
 
 
 def simulate(
-    simulation: Simulation, row_env_steps: int, valid_from: int, slots: int, num_rows: int = 10**6
+    simulation: Simulation,
+    row_env_steps: int,
+    valid_from: int,
+    slots: int,
+    num_rows: int = 10**6,
+    ends_at: Mapping[int, int] | None = None,
 ) -> list[SimulatedTrial]:
     """Run a plan's scheduler until no trial can run any more, or some rows have come."""
     plan, trials = simulation.plan, simulation.trials
@@ -136,7 +145,8 @@ def simulate(
         trial.env_steps += row_env_steps
         result = row(float(trial.number), trial.env_steps >= valid_from, trial.env_steps)
         simulation.rows.append((trial.name, result))
-        decision = "STOP" if trial.env_steps >= plan.sweep.stop.env_steps else ""
+        length = (ends_at or {}).get(trial.number, plan.sweep.stop.env_steps)
+        decision = "STOP" if trial.env_steps >= length else ""
         decision = decision or scheduler.on_trial_result(controller, trial, result)
         if decision == "STOP":
             scheduler.on_trial_complete(controller, trial, result)
@@ -185,6 +195,22 @@ def test_hyperband_stops_the_same_trials_with_and_without_interruptions(
         simulation = simulation.interrupted(rows_made_again)
         simulate(simulation, **settings)
         assert simulation.lengths() == expected, f"interrupted after {moment} rows"
+
+
+def test_hyperband_does_not_wait_for_a_member_that_ended_by_itself() -> None:
+    overrides = [
+        "scheduler={type: hyperband, grace: 1000, reduction_factor: 3}",
+        *("search.trials=17", "stop.env_steps=9k"),
+    ]
+    plan = make(load("cartpole/random.yaml", overrides=overrides, root=ROOT).sweep, Machine.of(8, 0))
+    whole = simulate(Simulation.new(plan), row_env_steps=250, valid_from=0, slots=17)
+    assert {trial.status for trial in whole} == {"TERMINATED"}
+    for number in range(17):
+        for moment in (750, 1500, 2500, 3500):
+            trials = simulate(
+                Simulation.new(plan), row_env_steps=250, valid_from=0, slots=17, ends_at={number: moment}
+            )
+            assert {trial.status for trial in trials} == {"TERMINATED"}, f"{number} ended at {moment}"
 
 
 def test_a_population_leaves_constants_alone() -> None:
@@ -336,6 +362,10 @@ def test_a_population_goes_on_with_the_scores_that_it_had(method: str, tmp_path:
     lower, upper = again._scheduler._quantiles()  # type: ignore[attr-defined]
     assert [str(one) for one in lower] == [trial.id for trial in plan.trials[: len(lower)]]
     assert all(again._scheduler._trial_state[one].last_checkpoint for one in upper)  # type: ignore[attr-defined]
+    again.on_trial_error(Listed(), resumed[0])  # type: ignore[arg-type]
+    again.on_trial_add(Listed(), resumed[0])  # type: ignore[arg-type]
+    state = again._scheduler._trial_state[resumed[0]]  # type: ignore[attr-defined]
+    assert state.last_perturbation_time == 6000, "who fails comes back as what it was"
     if method == "pb2":
         told = [one._scheduler.data.drop(columns="Trial") for one in (whole, again)]  # type: ignore[attr-defined]
         assert sorted(told[0].to_numpy().tolist()) == sorted(told[1].to_numpy().tolist())

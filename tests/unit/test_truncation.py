@@ -120,7 +120,11 @@ def test_a_manifest_that_is_cut_is_the_one_before(
         layout.manifest.write_bytes(whole[:cut])
         expected = "running" if cut < len(whole.rstrip()) else "finished"
         assert Manifest.read(layout).trials[0].status == expected
+    layout.manifest.write_bytes(whole[:10])
     layout.manifest_before.write_bytes(whole[:10])
+    layout.manifest.with_suffix(".partial").write_bytes(whole)
+    assert Manifest.read(layout).trials[0].status == "finished", "killed while a damaged one was replaced"
+    layout.manifest.with_suffix(".partial").unlink()
     with pytest.raises(RunError, match="cannot be read"):
         Manifest.read(layout)
     layout.manifest.unlink()
