@@ -13,7 +13,8 @@ class Stalls(Callback):
     """Kills the actor of a trial that runs and has sent no row for too long; Tune then sees it fail.
 
     Args:
-        most_seconds: without a row, also from a trial's start to its first one.
+        most_seconds: without a row, also from the end of a trial's set-up to its first one. One that hangs
+            while it is set up does not run yet for Tune, and is not seen.
     """
 
     def __init__(self, most_seconds: float) -> None:
