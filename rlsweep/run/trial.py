@@ -79,10 +79,8 @@ class Trial(Trainable):
             env_runners = self._algorithm.release_env_runners()
             self._algorithm.stop()
             self._start(new_config, env_runners)
-        except (
-            Exception
-        ) as error:  # Tune gives up a trial that fails here, and lets one that fails later go on
-            self._failed = error
+        except Exception as error:
+            self._failed = error  # raised by the first step: Tune gives up a trial that fails here
         return True
 
     def step(self) -> dict[str, Any]:
@@ -93,7 +91,7 @@ class Trial(Trainable):
         if self._failed is not None:
             raise self._failed
         if self._has_reached_stop:
-            return self._ended(reached_stop=True)
+            return self._for_tune(reached_stop=True)
         before, started = self._progress.env_steps, time.perf_counter()
         result = self._train()
         seconds = time.perf_counter() - started
@@ -119,18 +117,14 @@ class Trial(Trainable):
         due = progress.env_steps >= self._next_checkpoint and self._room.is_there()
         if due:
             self._next_checkpoint = progress.env_steps + sweep.checkpoints.every
-        return {
-            **self._ended(reached_stop=reached_stop, has_diverged=has_diverged),
-            DONE: reached_stop or has_diverged,
-            SHOULD_CHECKPOINT: due,
-        }
+        return self._for_tune(reached_stop=reached_stop, has_diverged=has_diverged) | {SHOULD_CHECKPOINT: due}
 
-    def _ended(self, *, reached_stop: bool, has_diverged: bool = False) -> dict[str, Any]:
-        """The last row, for Tune."""
+    def _for_tune(self, *, reached_stop: bool, has_diverged: bool = False) -> dict[str, Any]:
+        """The row, and what the driver is told beside it."""
         lineage, self._lineage = self._lineage, None
         return {
             **self._row,
-            DONE: True,
+            DONE: reached_stop or has_diverged,
             rows.REACHED_STOP: reached_stop,
             rows.HAS_DIVERGED: has_diverged,
             rows.LINEAGE: lineage,

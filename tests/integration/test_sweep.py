@@ -273,15 +273,30 @@ def test_running_again_skips_what_has_ended_and_a_new_seed_adds_trials(
 
 def test_another_spec_of_the_same_name_does_not_set_results_aside_unasked(tmp_path: Path) -> None:
     plain = ["run", "cartpole_ppo.yaml", "--set", "seeds=1", *ONE_CONFIGURATION]
+    other = [*plain, "--set", "stop.env_steps=3k", "--set", "training.gamma=0.9"]
     assert rlsweep(tmp_path, *plain, "--set", "stop.env_steps=2k").returncode == 0
-    done = rlsweep(tmp_path, *plain, "--set", "stop.env_steps=3k")
+    done = rlsweep(tmp_path, *other)
     assert done.returncode == 4
     assert "holds 1 ended trials of another spec" in done.stderr
-    done = rlsweep(tmp_path, *plain, "--set", "stop.env_steps=3k", "--supersede")
+    assert "  stop.env_steps: 2000 -> 3000\n  training.gamma: 0.99 -> 0.9\n" in done.stderr
+    done = rlsweep(tmp_path, *other, "--supersede")
     assert done.returncode == 0
     layout = Storage(tmp_path).run("cartpole_ppo")
     assert len(list(layout.superseded.iterdir())) == 1
     assert len(active_runs(tmp_path)) == 1 + 1
+
+
+def test_a_longer_stop_lets_a_fork_go_on_and_leaves_the_first_sweep_as_it_is(tmp_path: Path) -> None:
+    plain = ["run", "cartpole_ppo.yaml", "--set", "seeds=1", *ONE_CONFIGURATION]
+    assert rlsweep(tmp_path, *plain, "--set", "stop.env_steps=2k").returncode == 0
+    done = rlsweep(tmp_path, *plain, "--set", "stop.env_steps=6k", "--fork", "longer")
+    assert done.returncode == 0, done.stderr
+    first, longer = Storage(tmp_path).run("cartpole_ppo"), Storage(tmp_path).run("longer")
+    (record,) = Manifest.read(first).trials
+    rows, more = ([row["env_steps"] for row in rows_of(layout, record.id)] for layout in (first, longer))
+    assert more[: len(rows)] == rows
+    assert more[-1] >= 6000 > rows[-1]
+    assert Manifest.read(longer).forked_from == "cartpole_ppo"
 
 
 def test_a_tracking_uri_that_is_none_is_refused_before_anything_starts(
@@ -338,6 +353,7 @@ network: {name: mlp}
 search: {method: grid, parameters: {env.kwargs.crash_at: {values: [40, 100000]}}}
 objective: {metric: score, goal: maximize}
 resources: {envs_per_env_runner: 1}
+failures: {max_retries: 0}
 stop: {env_steps: 200}
 """
     )
@@ -347,12 +363,13 @@ stop: {env_steps: 200}
     failed, finished = Manifest.read(layout).trials
     assert (failed.status, finished.status) == ("failed", "finished")
     assert f"1 of 2 trials failed:\n  {layout.trial(failed.id) / 'error.txt'}" in done.stderr
-    assert f"{failed.id}: ValueError: the environment broke on purpose" in done.stderr
+    words = "failed (environment): ValueError: the environment broke on purpose"
+    assert f"{failed.id}: {words}" in done.stderr
     assert "the environment broke on purpose" in (layout.trial(failed.id) / "error.txt").read_text()
     client = MlflowClient(Storage(tmp_path).tracking_uri)
     run = client.get_run(failed.mlflow_run_id)
     assert run.info.status == "FAILED"
-    assert run.data.tags["rlsweep.status"] == "failed: ValueError: the environment broke on purpose"
+    assert run.data.tags["rlsweep.status"] == words
 
 
 def test_a_retry_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,15 +202,29 @@ def test_an_mlflow_server_is_named_once_and_without_its_password() -> None:
     assert "secret" not in findings[0].text
 
 
-def test_this_process_is_read_as_it_is(tmp_path: Path) -> None:
+@contextmanager
+def holding(path: Path) -> Iterator[int]:
+    """A process of its own that has a file open: this one may have had a Ray before."""
+    code = "import sys, time; stream = open(sys.argv[1], 'a'); print('open', flush=True); time.sleep(100)"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_a_process_is_read_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / SESSION / "driver.log"
     path.parent.mkdir()
-    with path.open("w"):
-        me = read_processes()[os.getpid()]
-    assert (me.is_own, me.is_python, me.parent_pid) == (True, True, os.getppid())
-    assert me.session == SESSION
-    assert me.memory_bytes > 10 * MIB
-    assert me.age_seconds > 0
+    with holding(path) as pid:
+        found = read_processes()[pid]
+    assert (found.is_own, found.is_python, found.parent_pid) == (True, True, os.getpid())
+    assert found.session == SESSION
+    assert found.memory_bytes > MIB
+    assert found.age_seconds > 0
 
 
 def test_versions_are_held_against_the_requirements() -> None:
@@ -265,7 +281,7 @@ def test_old_sessions_are_measured_and_living_ones_kept(tmp_path: Path) -> None:
         (tmp_path / name / "logs").mkdir(parents=True)
         (tmp_path / name / "logs" / "raylet.out").write_bytes(os.urandom(3 * MIB))
     (tmp_path / "session_latest").symlink_to(tmp_path / living)
-    with (tmp_path / living / "logs" / "raylet.out").open():
+    with holding(tmp_path / living / "logs" / "raylet.out"):
         used = {one.session for one in read_processes().values()}
     sessions, is_complete = read_sessions(tmp_path, used)
     assert is_complete
