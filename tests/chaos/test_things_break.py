@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from loopback import answers, free_port
 from ray.cluster_utils import Cluster
 from under_fire import Outcome, UnderFire
 
@@ -113,7 +111,7 @@ def server(folder: Path, port: int) -> Iterator[None]:
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not is_healthy(port):
+    while not answers(f"http://127.0.0.1:{port}/health"):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -122,20 +120,6 @@ def server(folder: Path, port: int) -> Iterator[None]:
     finally:
         os.killpg(process.pid, 9)
         process.wait()
-
-
-def is_healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_sqlite_store_is_locked_by_somebody(sweep: Sweep, note: Note) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from loopback import free_port
 
 MAIN = "from rlsweep.cli import main; main()"
 PASSWORD = "a password of this test"
@@ -75,12 +75,6 @@ def test_for_others_it_asks_for_passwords_or_does_not_start(tmp_path: Path) -> N
     out, messages = process.communicate(timeout=60)
     assert (process.returncode, out) == (4, ""), messages
     assert "say --auth" in messages
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -6,18 +6,16 @@ import base64
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from loopback import answers, free_port
 
 from rlsweep.store.layout import Storage
 from rlsweep.store.manifest import Manifest
@@ -54,12 +52,6 @@ def leaking_files(folder: Path) -> dict[str, list[str]]:
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert files
     return {str(path): found for path in files if (found := leaks(path.read_bytes()))}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +101,6 @@ def server(place: Path) -> Iterator[str]:
     yield f"http://ann:{quote(IN_URI, safe='')}@127.0.0.1:{port}"
     os.killpg(process.pid, 15)
     process.wait(timeout=30)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code == 401
-    except OSError:
-        return False
 
 
 COMMANDS = """
