@@ -14,6 +14,7 @@ from analysis.findings import Findings, judge
 from analysis.history import RunHistory, read_run
 from rlsweep.errors import RunError
 from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
+from rlsweep.store.mirror import bring
 
 STORAGE_VARIABLE = "RLSWEEP_STORAGE"
 
@@ -84,19 +85,18 @@ def load(run: str | Path, *, storage: str | Path | None = None, at: str | None =
 
     Args:
         run: its name, or the folder of any experiment of Ray Tune.
-        storage: folder of all runs; RLSWEEP_STORAGE or `runs` by default.
+        storage: folder of all runs, or its URI; RLSWEEP_STORAGE or `runs` by default.
         at: compare trials as they stood there: `10M`, `40M frames`, `1h`.
 
     Raises:
-        RunError: there is no such run.
-        UsageError: `at` is no point in a trial.
+        RunError: there is no such run, or the storage cannot be reached.
+        UsageError: `at` is no point in a trial, or the URI none that any library here knows.
     """
-    root = Path(storage or os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE)
-    layout = Storage(root).run(str(run))
-    if not layout.manifest.is_file():
-        layout = RunLayout(Path(run))
+    place = Storage.at(storage or os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE)
+    layout = place.run(str(run)) if str(run) in place.run_names() else RunLayout(Path(run))
+    bring(layout)
     if not layout.root.is_dir():
-        raise RunError(f"no run {run} in {root}, and no such folder")
+        raise RunError(f"no run {run} in {place}, and no such folder")
     if at:
         parse_cut(at)
     return SweepFrames(layout, at)

@@ -6,12 +6,12 @@ import math
 import time
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from analysis.reading import last_row_of
 from rlsweep.store.endings import in_words
-from rlsweep.store.layout import RunLayout
+from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import DIVERGED, ENDED, FAILED, RUNNING, Manifest, TrialRecord
+from rlsweep.store.mirror import bring
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND, TIMESTAMP
 
 SILENT_SECONDS = 600.0
@@ -104,9 +104,16 @@ def read_status(layout: RunLayout) -> RunStatus:
     return RunStatus(manifest.name, manifest.objectives[0].most_env_steps, trials)
 
 
-def runs(storage: Path) -> list[RunLayout]:
-    """Every run of a storage, the one that was written to last first."""
-    found = [RunLayout(path.parent) for path in storage.glob("*/sweep.json")]
+def runs(storage: Storage) -> list[RunLayout]:
+    """Every run of a storage, brought here to be read, the one that was written to last first.
+
+    Raises:
+        RunError: the storage cannot be reached.
+    """
+    found = [storage.run(name) for name in storage.run_names()]
+    for layout in found:
+        bring(layout)
+    found = [layout for layout in found if layout.manifest.is_file()]
     return sorted(found, key=lambda layout: -layout.manifest.stat().st_mtime)
 
 

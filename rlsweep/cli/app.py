@@ -18,6 +18,7 @@ from rich.table import Table
 
 from rlsweep.errors import PreflightError, SpecError, UsageError, nearest
 from rlsweep.store.layout import RunLayout, Storage
+from rlsweep.store.mirror import bring
 
 if TYPE_CHECKING:
     from rlsweep.plan.summary import Summary
@@ -43,7 +44,24 @@ Profile = Annotated[str | None, typer.Option(help="A profile of the spec, for ex
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="A value laid over the spec: search.trials=4")
 ]
-StorageDir = Annotated[Path, typer.Option("--storage", envvar="RLSWEEP_STORAGE", help="Folder of all runs.")]
+
+
+def _storage(place: str | Storage) -> Storage:
+    """What the option says; its default is one already."""
+    return place if isinstance(place, Storage) else Storage.at(place)
+
+
+StorageOption = Annotated[
+    Storage,
+    typer.Option(
+        "--storage",
+        envvar="RLSWEEP_STORAGE",
+        parser=_storage,
+        metavar="FOLDER|URI",
+        help="Where all runs lie: a folder, or s3://bucket/folder.",
+    ),
+]
+DEFAULT_STORAGE = Storage()
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
@@ -77,26 +95,27 @@ def is_uri(name: str) -> bool:
     return name.startswith(("models:/", "runs:/"))
 
 
-def run_layout(run: str, storage: Path) -> RunLayout:
-    """Where a run lies, by its name, or by `models:/…` or `runs:/…` that came of it.
+def run_layout(run: str, storage: Storage) -> RunLayout:
+    """Where a run lies, by its name, or by `models:/…` or `runs:/…` that came of it; brought here to be read.
 
     Raises:
         UsageError: there is none of that name.
-        RunError: MLflow does not know the URI.
+        RunError: MLflow does not know the URI, or the storage cannot be reached.
     """
     if is_uri(run):  # MLflow takes a second to import
         from rlsweep.run.sources import run_name_of
 
-        run = run_name_of(run, Storage(storage))
-    layout = Storage(storage).run(run)
-    if layout.manifest.is_file():
+        run = run_name_of(run, storage)
+    known = storage.run_names()
+    if run in known:
+        layout = storage.run(run)
+        bring(layout)
         return layout
-    known = sorted(found.parent.name for found in storage.glob(f"*/{layout.manifest.name}"))
     hint = f"; did you mean {nearest(run, known)!r}?" if nearest(run, known) else ""
     raise UsageError(f"no run {run!r} in {storage}; there are: {', '.join(known) or 'none'}{hint}")
 
 
-def experiment_layout(run: str, storage: Path) -> RunLayout:
+def experiment_layout(run: str, storage: Storage) -> RunLayout:
     """Where a run of ours lies, or any folder with trials of Ray Tune.
 
     Raises:
@@ -105,7 +124,7 @@ def experiment_layout(run: str, storage: Path) -> RunLayout:
     from analysis.foreign import is_experiment
 
     folder = Path(run)
-    if not Storage(storage).run(run).manifest.is_file() and is_experiment(folder):
+    if run not in storage.run_names() and is_experiment(folder):
         return RunLayout(folder)
     return run_layout(run, storage)
 

@@ -7,17 +7,16 @@ from itertools import groupby
 
 import typer
 
-from rlsweep.cli.app import AsJson, StorageDir, app, data, print_json, print_table
-from rlsweep.store.layout import DEFAULT_STORAGE, Storage
+from rlsweep.cli.app import DEFAULT_STORAGE, AsJson, StorageOption, app, data, print_json, print_table
 
 
 @app.command()
-def doctor(as_json: AsJson = False, storage: StorageDir = DEFAULT_STORAGE) -> None:
+def doctor(as_json: AsJson = False, storage: StorageOption = DEFAULT_STORAGE) -> None:
     """Examine this machine: versions, leftovers, disk, ports, GPUs, cluster, runs. It ends nothing."""
     from rlsweep.run.doctor import examine
     from rlsweep.run.doctor_finding import Level
 
-    findings = examine(Storage(storage))
+    findings = examine(storage)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

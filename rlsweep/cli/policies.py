@@ -9,10 +9,20 @@ from typing import Annotated
 
 import typer
 
-from rlsweep.cli.app import AsJson, Run, StorageDir, app, is_uri, messages, print_json, run_layout
+from rlsweep.cli.app import (
+    DEFAULT_STORAGE,
+    AsJson,
+    Run,
+    StorageOption,
+    app,
+    is_uri,
+    messages,
+    print_json,
+    run_layout,
+)
 from rlsweep.cli.bests import best_data, best_text, env_steps_at, rollout_data
 from rlsweep.errors import UsageError
-from rlsweep.store.layout import DEFAULT_STORAGE, Storage
+from rlsweep.store.mirror import send
 
 MAX_POLICIES = 4
 """Side by side; more do not fit into one picture."""
@@ -31,7 +41,7 @@ def best(
     top: Annotated[int, typer.Option(min=1, help="Show so many configurations; the first is exported.")] = 1,
     export: Annotated[Path | None, typer.Option(help="Folder for the bundle, instead of best/.")] = None,
     as_json: AsJson = False,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Name the winning configuration, say how its checkpoint was chosen, export its policy as a bundle."""
     from rlsweep.run.export import best_of
@@ -42,6 +52,7 @@ def best(
     found = best_of(layout, top=top, seed=seed, game=game, at_env_steps=at_env_steps)
     bundle = export or layout.best
     export_bundle(found[0].checkpoint, bundle)
+    send(layout)
     if as_json:
         choices = [best_data(one) for one in found]
         print_json({**choices[0], "bundle": str(bundle), "top": choices})
@@ -79,7 +90,7 @@ def rollout(
         bool, typer.Option("--log", help="Write the scores to the trial's run in MLflow.")
     ] = False,
     as_json: AsJson = False,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Play whole games with the best policy and print their unclipped scores."""
     from rich.progress import Progress
@@ -92,17 +103,17 @@ def rollout(
 
     if len(set(sources)) < len(sources) or len(sources) > MAX_POLICIES:
         raise UsageError(f"{' '.join(sources)}: allowed: at most {MAX_POLICIES} different policies")
-    place, play = Storage(storage), Play(games, greedy, epsilon, sticky, seed)
+    play = Play(games, greedy, epsilon, sticky, seed)
     with ExitStack() as stack:
         found = [
             stack.enter_context(
                 policy_source(
-                    name, place, None if is_uri(name) or is_bundle(name) else run_layout(name, storage)
+                    name, storage, None if is_uri(name) or is_bundle(name) else run_layout(name, storage)
                 )
             )
             for name in sources
         ]
-        runs = [mlflow_run_of(source, place) for source in found] if log else []
+        runs = [mlflow_run_of(source, storage) for source in found] if log else []
         if len({source.bundle.env.id for source in found}) > 1:
             played = ", ".join(f"{source.name} plays {source.bundle.env.id}" for source in found)
             raise UsageError(f"{played}: there is nothing to compare")
@@ -125,7 +136,7 @@ def rollout(
         for source, one, summary in zip(found, scores, summaries, strict=True)
     ]
     for run_id, source, result in zip(runs, found, results, strict=False):
-        log_rollout(run_id, play, int(source.bundle.origin.get("env_steps", 0)), result, video, place)
+        log_rollout(run_id, play, int(source.bundle.origin.get("env_steps", 0)), result, video, storage)
     differences = [difference(scores[0], other) for other in scores[1:]]
     if as_json:
         several = {"policies": results, "differences": differences}

@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from rlsweep.cli.app import (
+    DEFAULT_STORAGE,
     AsJson,
     Overrides,
     Profile,
     Run,
     Spec,
-    StorageDir,
+    StorageOption,
     app,
     experiment_layout,
     load_spec,
@@ -30,8 +31,9 @@ from rlsweep.cli.bests import env_steps_at
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RlsweepError, TrialsFailedError
-from rlsweep.store.layout import DEFAULT_STORAGE, RunLayout, Storage
+from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import FAILED, RUNNING
+from rlsweep.store.mirror import bring, mirrored, send
 
 
 class Retry(StrEnum):
@@ -60,7 +62,7 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="Run it under this name, and begin with what it has done."),
     ] = None,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Run a sweep; run again, it goes on where it was interrupted."""
     settings = [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
@@ -69,7 +71,7 @@ def run(
     if fork:
         loaded = load_spec(spec, profile, [*settings, f"name={fork}"])
     if dry_run:
-        show_plan(loaded, Storage(storage))
+        show_plan(loaded, storage)
         return
     from rlsweep.plan import make
     from rlsweep.run.forecast import summarize
@@ -78,10 +80,10 @@ def run(
 
     with ray_session() as machine, located(loaded):
         plan = make(loaded.sweep, machine)
-        print_summary(summarize(plan, Storage(storage)), messages)
+        print_summary(summarize(plan, storage), messages)
         launched = launch(
             plan,
-            Storage(storage),
+            storage,
             profile=profile or "",
             supersede=supersede,
             retry_failed=retry is Retry.FAILED,
@@ -103,7 +105,7 @@ def run(
     )
     failed = [record.id for record in manifest.trials if record.status == FAILED]
     if failed:
-        layout = Storage(storage).run(name)
+        layout = storage.run(name)
         traces = "\n".join(f"  {layout.trial(trial_id) / RunLayout.ERROR_TXT}" for trial_id in failed)
         raise TrialsFailedError(
             f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}\ntry again: --retry failed"
@@ -122,7 +124,7 @@ def report(
         float | None, typer.Option(min=1, help="Write it again every so many seconds, until the run ends.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder of the report.")] = None,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Compare the configurations of a run, or of several: a page, a table, figures, CSV and JSON."""
     from analysis.cuts import parse_cut
@@ -146,11 +148,14 @@ def report(
         )
         if len(layouts) == 1 and layouts[0].manifest.is_file():
             write_study(layouts[0])
+        send(layouts[0])
         header, *lines = found.table
         print_table(header, lines)
         if not is_running or watch is None:
             break
         time.sleep(watch)
+        for layout in layouts:
+            bring(layout)
     for text in found.verdicts:
         messages.print(text, soft_wrap=True, markup=False)
     messages.print(f"written: {folder / INDEX} (and {SUMMARY_MD} beside it)", soft_wrap=True)
@@ -160,7 +165,7 @@ def report(
 def status(
     run: Annotated[str | None, typer.Argument(help="A run; without one, all of the storage.")] = None,
     as_json: AsJson = False,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Show how trials stand, from the files alone: from any terminal that sees the storage."""
     from analysis.status import read_status, runs
@@ -180,7 +185,7 @@ def status(
 
 
 @app.command()
-def sync(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
+def sync(run: Run, storage: StorageOption = DEFAULT_STORAGE) -> None:
     """Send MLflow what it does not have of a run; done again, nothing is there twice."""
     from rich.progress import track
 
@@ -188,9 +193,9 @@ def sync(run: Run, storage: StorageDir = DEFAULT_STORAGE) -> None:
     from rlsweep.run.sync import sync as send
 
     layout = run_layout(run, storage)
-    with locked(layout):
+    with locked(layout), mirrored(layout):
         run_id = send(
-            layout, Storage(storage), lambda trials: track(trials, "trials", console=messages, transient=True)
+            layout, storage, lambda trials: track(trials, "trials", console=messages, transient=True)
         )
     print(f"MLflow has all of {run}: run {run_id}")
 
@@ -200,7 +205,7 @@ def rewind(
     run: Run,
     at: Annotated[str, typer.Option(help="Env steps: 1M, 40M frames.")],
     trials: Annotated[list[str] | None, typer.Option("--trial", help="Id of a trial; all otherwise.")] = None,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Let trials go on from the checkpoint nearest to some env steps, with the next `rlsweep run`."""
     from rlsweep.run.going_on import rewind as set_back
@@ -208,7 +213,7 @@ def rewind(
 
     layout = run_layout(run, storage)
     at_env_steps = env_steps_at(at, layout)
-    with locked(layout):
+    with locked(layout), mirrored(layout):
         found = set_back(layout, trials or [], at_env_steps)
     for trial_id, env_steps in found.items():
         print(f"{trial_id}: goes on after {env_steps:,} env steps")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlsweep.cli.app import (
+    DEFAULT_STORAGE,
     AsJson,
     Overrides,
     Profile,
     Spec,
-    StorageDir,
+    StorageOption,
     app,
     data,
     load_spec,
@@ -28,7 +29,7 @@ from rlsweep.cli.app import (
     print_summary,
 )
 from rlsweep.errors import UsageError
-from rlsweep.store.layout import DEFAULT_STORAGE, Storage
+from rlsweep.store.layout import Storage
 
 MAX_CONFIGS_BUILT = 1000
 """AlgorithmConfigs that `plan` builds to see whether RLlib takes them, half a second; `run` builds all."""
@@ -63,12 +64,12 @@ def plan(
         bool, typer.Option("--probe", help="Measure the throughput: train for a moment.")
     ] = False,
     as_json: AsJson = False,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Show what a sweep will run and cost, here or on the cluster of RAY_ADDRESS, without training."""
     show_plan(
         load_spec(spec, profile, overrides),
-        Storage(storage),
+        storage,
         cpus=cpus,
         gpus=gpus,
         probe=probe,

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rlsweep.cli.app import StorageDir, app, messages
-from rlsweep.store.layout import DEFAULT_STORAGE, Storage
+from rlsweep.cli.app import DEFAULT_STORAGE, StorageOption, app, messages
 
 
 @app.command()
@@ -18,7 +17,7 @@ def ui(
     auth: Annotated[
         bool, typer.Option("--auth", help="Ask for users and passwords; only so others can be let in.")
     ] = False,
-    storage: StorageDir = DEFAULT_STORAGE,
+    storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Serve the MLflow UI over the embedded store, or name the server of MLFLOW_TRACKING_URI."""
     from rlsweep.run.tracking_server import is_loopback, mlflow_server
@@ -28,7 +27,7 @@ def ui(
     if remote:
         print(f"MLflow runs on {remote}")
         return
-    server = mlflow_server(Storage(storage), host, port, auth=auth)
+    server = mlflow_server(storage, host, port, auth=auth)
     messages.print(f"MLflow on http://{host}:{port} (Ctrl-C ends it)")
     if not is_loopback(host):
         messages.print("passwords travel as they are: put a proxy with TLS in front of it", style="yellow")

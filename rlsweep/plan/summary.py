@@ -24,12 +24,12 @@ class Disk:
     Attributes:
         checkpoint_bytes: of one.
         checkpoints: kept at the end.
-        free_bytes: where the runs lie.
+        free_bytes: where the runs lie; None where nobody can say, as of an object store.
     """
 
     checkpoint_bytes: int
     checkpoints: int
-    free_bytes: int
+    free_bytes: int | None
 
     @property
     def total_bytes(self) -> int:
@@ -158,11 +158,14 @@ class Summary:
 
     def _disk_text(self) -> str:
         disk = self.disk
+        text = (
+            f"{disk.total_bytes / GIB:.2f} GiB ({disk.checkpoints} of {disk.checkpoint_bytes / 1e6:.1f} MB)"
+        )
+        if disk.free_bytes is None:
+            return text
         is_short = disk.total_bytes > disk.free_bytes
-        return (
-            f"{disk.total_bytes / GIB:.2f} GiB ({disk.checkpoints} of {disk.checkpoint_bytes / 1e6:.1f} MB), "
-            f"{disk.free_bytes / GIB:.0f} GiB free"
-            + ("; TOO LITTLE: lower checkpoints.keep, or write elsewhere with --storage" if is_short else "")
+        return f"{text}, {disk.free_bytes / GIB:.0f} GiB free" + (
+            "; TOO LITTLE: lower checkpoints.keep, or write elsewhere with --storage" if is_short else ""
         )
 
 

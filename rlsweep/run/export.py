@@ -12,6 +12,7 @@ from analysis.history import RunHistory, read_summary
 from rlsweep.errors import RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, load_bundle
 from rlsweep.store.checkpoint import read_row, verify
+from rlsweep.store.folders import fetch
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Objective, short_game
 from rlsweep.store.rows import AUC, ENV_STEPS, SCORE, SCORE_VALID
@@ -97,6 +98,9 @@ def best_of(
         candidates = _candidates(layout, ids, chosen_by.key)
         if candidates:
             checkpoint, reason = _chosen(candidates, chosen_by, at_env_steps)
+            if layout.remote is not None:
+                fetch(layout, checkpoint.path)
+                verify(checkpoint.path)
             found.append(Best(run.objective, configuration, checkpoint, reason))
         if len(found) == top:
             return found
@@ -143,7 +147,7 @@ def _candidates(layout: RunLayout, trial_ids: list[str], metric: str) -> list[Ca
         found
         for trial_id in trial_ids
         for path in layout.checkpoints(trial_id)
-        if (found := _candidate(trial_id, path, metric)) is not None
+        if (found := _candidate(trial_id, path, metric, is_here=layout.remote is None)) is not None
     ]
 
 
@@ -167,10 +171,11 @@ def export(checkpoint: BestCheckpoint, target: Path) -> None:
     partial.replace(target)
 
 
-def _candidate(trial_id: str, path: Path, metric: str) -> Candidate | None:
+def _candidate(trial_id: str, path: Path, metric: str, *, is_here: bool) -> Candidate | None:
     """A checkpoint and whether its value is valid; None where it is not whole: an older one may be."""
     try:
-        verify(path)
+        if is_here:
+            verify(path)
         row = read_row(path)
         value, env_steps = float(row[metric]), int(row[ENV_STEPS])
     except (RunError, LookupError, TypeError, ValueError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-from pathlib import Path
 
 import torch
 
@@ -13,6 +11,7 @@ from rlsweep.plan import Machine, Plan
 from rlsweep.plan.estimate import expected_cost, expected_work, num_to_keep
 from rlsweep.plan.summary import GIB, Disk, Summary
 from rlsweep.rl.size import checkpoint_bytes
+from rlsweep.run.disk import free_bytes
 from rlsweep.run.throughput import Throughput, measured_throughput
 from rlsweep.spec import Pb2Spec, PbtSpec
 from rlsweep.store.layout import Storage
@@ -45,7 +44,7 @@ def summarize(plan: Plan, storage: Storage, probed: Throughput | None = None) ->
     disk = Disk(
         checkpoint_bytes=_largest_checkpoint(plan),
         checkpoints=trials * _checkpoints_of_a_trial(plan),
-        free_bytes=shutil.disk_usage(_existing(storage.root)).free,
+        free_bytes=None if storage.remote else free_bytes(storage.root),
     )
     _check_disk(disk, plan)
     return Summary(plan, work, cost, disk)
@@ -72,10 +71,3 @@ def _check_disk(disk: Disk, plan: Plan) -> None:
             f"budget.disk allows {allowed / GIB:.2f} GiB",
             key="budget.disk",
         )
-
-
-def _existing(path: Path) -> Path:
-    path = path.resolve()
-    while not path.exists():
-        path = path.parent
-    return path

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from rlsweep.plan import Plan
 from rlsweep.run.manifest import Continuation, continue_run
+from rlsweep.store.folders import copy
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import PENDING, Manifest, MlflowState, TrialRecord
 
@@ -34,9 +34,7 @@ def fork(
     continuation = continue_run(plan, before, profile, retry_failed=retry_failed)
     kept = [record for record in continuation.manifest.trials if record.status != PENDING]
     for record in kept:
-        shutil.rmtree(target.trial(record.id), ignore_errors=True)  # of a fork that was interrupted
-        if source.trial(record.id).is_dir():
-            shutil.copytree(source.trial(record.id), target.trial(record.id))
+        copy(source, target, record.id)
     manifest = replace(continuation.manifest, forked_from=source.root.name, mlflow=MlflowState())
     return Continuation(manifest, continuation.waiting, superseded=[], lost=[])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from rlsweep.errors import RunError, UsageError, nearest
 from rlsweep.run.manifest import Continuation
 from rlsweep.store.checkpoint import PROGRESS, VALUES, read_row, verify
+from rlsweep.store.folders import delete, move
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import (
     CHECKPOINT,
@@ -27,6 +27,7 @@ from rlsweep.store.manifest import (
     Objective,
     TrialRecord,
 )
+from rlsweep.store.remote_checkpoints import refresh_checkpoints
 from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
 from rlsweep.store.trust import check_trusted, in_words, other_writers
 
@@ -67,7 +68,7 @@ def tune_config(record: TrialRecord, layout: RunLayout, objective: Objective, ke
     if kept:
         newest = kept[-1]
         in_force = json.loads((newest.path / PROGRESS).read_text("utf-8")).get(VALUES, values)
-        found |= {"values": in_force, CHECKPOINT: str(newest.path.resolve())}
+        found |= {"values": in_force, CHECKPOINT: layout.address(newest.path)}
     return {TRIAL: found}
 
 
@@ -102,13 +103,14 @@ def check_checkpoints(layout: RunLayout, storage: Storage, continuation: Continu
 def thin(layout: RunLayout, trial_id: str, objective: Objective, keep: int) -> list[Kept]:
     """Delete the whole checkpoints of a trial beyond the best `keep` and the newest; returns the others, the
     newest last: a member of a population may have more env steps in an older one."""
+    refresh_checkpoints(layout, trial_id)
     kept = _kept(layout, trial_id, objective.key)
     sign = 1.0 if objective.maximize else -1.0
     ranked = sorted(kept, key=lambda one: (math.isfinite(one.value), sign * one.value, one.env_steps))
     staying = {one.path for one in [*ranked[-keep:], *kept[-1:]]}
     for one in kept:
         if one.path not in staying:
-            shutil.rmtree(one.path)
+            delete(layout, one.path)
     return [one for one in kept if one.path in staying]
 
 
@@ -147,8 +149,7 @@ def rewind(layout: RunLayout, trial_ids: Sequence[str], at_env_steps: int) -> di
         for one in _kept(layout, trial_id, ENV_STEPS):
             if one.env_steps > chosen.env_steps:
                 target = layout.superseded / f"{trial_id}-{one.path.name}-{uuid.uuid4().hex[:8]}"
-                target.parent.mkdir(exist_ok=True)
-                one.path.rename(target)
+                move(layout, one.path, target)
         known[trial_id].status = INTERRUPTED
     manifest.write(layout)
     return {trial_id: one.env_steps for trial_id, one in found.items()}
@@ -161,15 +162,18 @@ def _set_aside(layout: RunLayout, trial_id: str) -> None:
     attempts = [int(match["attempt"]) for match in names.values() if match and match["attempt"]]
     attempt = max(attempts, default=0) + 1
     for path, match in names.items():
-        if not _is_whole(path):
-            shutil.rmtree(path)
+        if not _is_whole(layout, path):
+            delete(layout, path)
         elif match and not match["attempt"]:
-            path.rename(path.with_name(f"checkpoint_{attempt}-{match['index']}"))
+            move(layout, path, path.with_name(f"checkpoint_{attempt}-{match['index']}"))
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(layout: RunLayout, path: Path) -> bool:
     try:
-        verify(path)
+        if layout.remote is not None:
+            read_row(path)  # it was compared with the storage as it was laid out here
+        else:
+            verify(path)
     except RunError:
         return False
     return True

@@ -18,8 +18,10 @@ from rlsweep.run.lock import locked
 from rlsweep.run.manifest import Continuation, continue_run
 from rlsweep.run.rounds import Rounds
 from rlsweep.run.tracking_store import check_tracking
+from rlsweep.store.folders import move
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
+from rlsweep.store.mirror import bring, mirrored
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,16 @@ def launch(
     check_room(storage.root, plan.sweep.checkpoints.min_free)
     check_tracking(storage)
     layout = storage.run(plan.sweep.name)
-    if fork_of and not layout.manifest.exists():
-        Manifest.read(storage.run(fork_of))  # raises where there is none, before anything is made
+    if fork_of and plan.sweep.name not in storage.run_names():
+        source = storage.run(fork_of)
+        bring(source)
+        Manifest.read(source)  # raises where there is none, before anything is made
     layout.root.mkdir(parents=True, exist_ok=True)
-    with locked(layout):
+    with locked(layout), mirrored(layout):
         before = Manifest.read(layout) if layout.manifest.exists() else None
         if before is None and fork_of:
             source = storage.run(fork_of)
-            with locked(source):
+            with locked(source), mirrored(source):
                 if not trust:
                     check_checkpoints(source, storage)
                 continuation = fork(plan, source, layout, profile, retry_failed=retry_failed)
@@ -111,7 +115,7 @@ def _launch(
     plan: Plan, storage: Storage, layout: RunLayout, continuation: Continuation, files: Sequence[Path]
 ) -> Launched:
     rounds = Rounds(plan, continuation, layout, storage)
-    _set_aside([layout.trial(record.id) for record in continuation.superseded], layout)
+    _set_aside([record.id for record in continuation.superseded], layout)
     continuation.manifest.write(layout)
     _keep(files, layout.spec)
     rounds.search()
@@ -132,10 +136,8 @@ def kept_name(path: Path) -> str:
     return "-".join(path.relative_to(path.anchor).parts[-2:])
 
 
-def _set_aside(folders: list[Path], layout: RunLayout) -> None:
+def _set_aside(trial_ids: list[str], layout: RunLayout) -> None:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    for folder in folders:
-        if folder.exists():
-            target = layout.superseded / f"{folder.name}-{moment}"
-            target.parent.mkdir(exist_ok=True)
-            shutil.move(folder, target)
+    for trial_id in trial_ids:
+        if layout.trial(trial_id).exists():
+            move(layout, layout.trial(trial_id), layout.superseded / f"{trial_id}-{moment}")

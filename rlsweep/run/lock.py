@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import logging
 import os
 import platform
-import tempfile
+import signal
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
+import psutil
 from filelock import FileLock, Timeout
 
-from rlsweep.errors import PreflightError
-from rlsweep.spec.quantities import duration
+from rlsweep.errors import PreflightError, RunError
+from rlsweep.run.signs_of_life import Owner, SignsInFolder, SignsInRemote, SignsOfLife
 from rlsweep.store.layout import RunLayout
 
 logger = logging.getLogger(__name__)
@@ -29,41 +25,12 @@ DEAD_SECONDS = 90.0
 the file system does not reach another machine; on one machine the lock ends with its process."""
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Who writes to a run.
-
-    Attributes:
-        user, host, pid: of the process.
-        started: Unix time in seconds.
-    """
-
-    user: str
-    host: str
-    pid: int
-    started: float
-
-    @classmethod
-    def here(cls) -> Owner:
-        """This process."""
-        return cls(getpass.getuser(), platform.node(), os.getpid(), time.time())
-
-    @classmethod
-    def read(cls, path: Path) -> Owner | None:
-        """The owner that a file names; None where there is no such file, or it is cut off."""
-        try:
-            return cls(**json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def __str__(self) -> str:
-        since = duration(max(0.0, time.time() - self.started))
-        return f"process {self.pid} of {self.user} on {self.host}, since {since}"
-
-
 @contextmanager
 def locked(layout: RunLayout) -> Iterator[None]:
     """Be the one who writes to a run, for the time of the block.
+
+    Where another machine takes it over meanwhile, which counts this one as dead, this process gets SIGTERM
+    twice: it leaves at once.
 
     Raises:
         PreflightError: another process is, here or on a machine that shares the storage.
@@ -77,48 +44,28 @@ def locked(layout: RunLayout) -> Iterator[None]:
     except NotImplementedError:  # a file system without locks: signs of life have to do
         pass
     try:
-        _take_over(layout)
-        with _signs_of_life(layout.owner):
+        with ExitStack() as stack:
+            stack.enter_context(_held(SignsInFolder(layout), str(layout.root), has_lock=True))
+            if layout.remote is not None:
+                stack.enter_context(_held(SignsInRemote(layout.remote), layout.remote.uri, has_lock=False))
             yield
     finally:
         lock.release()
 
 
-def _take_over(layout: RunLayout) -> None:
-    before = Owner.read(layout.owner)
-    if before is None:
-        return
-    silent_seconds = _now_on(layout.root) - layout.owner.stat().st_mtime
-    if before.host != platform.node() and silent_seconds < DEAD_SECONDS:
-        raise PreflightError(
-            f"{layout.root} is in use by {before}, last sign of life {silent_seconds:.0f} s ago; "
-            f"it can be taken over after {DEAD_SECONDS:.0f} s without one"
-        )
-    logger.warning("%s was left by %s; it is taken over", layout.root, before)
-
-
-def _now_on(folder: Path) -> float:
-    """The time by the clock of a folder's file system, in seconds."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".clock-") as probe:
-        return Path(probe.name).stat().st_mtime
-
-
 @contextmanager
-def _signs_of_life(path: Path) -> Iterator[None]:
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(json.dumps(asdict(Owner.here())) + "\n", "utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise PreflightError(f"{path.parent} cannot be written to: {error}") from None
+def _held(signs: SignsOfLife, place: str, *, has_lock: bool) -> Iterator[None]:
+    _take_over(signs, place, has_lock=has_lock)
+    signs.begin()
     ends = threading.Event()
 
     def beat() -> None:
         while not ends.wait(BEAT_SECONDS):
             try:
-                os.utime(path)
-            except OSError as error:
-                logger.warning("no sign of life can be left in %s: %s", path, error)
+                if not signs.beat():
+                    _leave(place, ends)
+            except (OSError, RunError) as error:
+                logger.warning("no sign of life can be left in %s: %s", place, error)
 
     thread = threading.Thread(target=beat, name="signs of life", daemon=True)
     thread.start()
@@ -127,4 +74,34 @@ def _signs_of_life(path: Path) -> Iterator[None]:
     finally:
         ends.set()
         thread.join()
-        path.unlink(missing_ok=True)
+        try:
+            signs.end()
+        except RunError as error:
+            logger.warning("%s is left without a word: %s", place, error)
+
+
+def _take_over(signs: SignsOfLife, place: str, *, has_lock: bool) -> None:
+    try:
+        before = signs.owner()
+        silent_seconds = signs.silent_seconds() if before else 0.0
+    except RunError as error:
+        raise PreflightError(str(error)) from None
+    if before is None:
+        return
+    if before.host == platform.node():
+        may_live = not has_lock and before.pid != os.getpid() and psutil.pid_exists(before.pid)
+    else:
+        may_live = True
+    if may_live and silent_seconds < DEAD_SECONDS:
+        raise PreflightError(
+            f"{place} is in use by {before}, last sign of life {silent_seconds:.0f} s ago; "
+            f"it can be taken over after {DEAD_SECONDS:.0f} s without one"
+        )
+    logger.warning("%s was left by %s; it is taken over", place, before)
+
+
+def _leave(place: str, ends: threading.Event) -> None:
+    logger.error("another process has taken over %s; this one leaves it", place)
+    os.kill(os.getpid(), signal.SIGTERM)
+    if not ends.wait(1.0):
+        os.kill(os.getpid(), signal.SIGTERM)

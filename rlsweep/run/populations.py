@@ -111,7 +111,7 @@ class RememberingPopulation(Guarded):
                 scheduler._save_trial_state(state, env_steps, counted, member)
                 state.last_perturbation_time = env_steps
         if path := trial.config[TRIAL].get(CHECKPOINT):
-            state.last_checkpoint = Checkpoint.from_directory(path)
+            state.last_checkpoint = Checkpoint(path)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class Rounds:
             tune_config=settings,
             run_config=tune.RunConfig(
                 name=sweep.name,
-                storage_path=str(self._storage.root.resolve()),
+                storage_path=self._storage.address,
                 callbacks=[
                     signals,
                     history,

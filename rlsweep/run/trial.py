@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ray.tune import PlacementGroupFactory, Trainable
+from pyarrow.fs import FileType
+from ray.tune import Checkpoint, PlacementGroupFactory, Trainable
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from rlsweep.plan import Plan
@@ -216,8 +217,12 @@ class Trial(Trainable):
 
         With PBT the path may be a donor's, and after a retry an old one: Tune restores what counts then.
         """
-        if checkpoint and Path(checkpoint).parent.name == self._trial.id and Path(checkpoint).is_dir():
-            self.load_checkpoint(checkpoint)
+        if not checkpoint or Path(checkpoint.partition("?")[0]).parent.name != self._trial.id:
+            return
+        place = Checkpoint(checkpoint)
+        if place.filesystem.get_file_info(place.path).type == FileType.Directory:
+            with place.as_directory() as folder:
+                self.load_checkpoint(folder)
 
     def _follow_curriculum(self) -> None:
         """Enter the phase that the rows so far lead to."""

@@ -52,6 +52,15 @@ def read_row(folder: Path) -> dict[str, Any]:
     return _read_manifest(folder).row
 
 
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Name -> bytes of every file that belongs to a checkpoint, its manifest aside.
+
+    Raises:
+        RunError: the folder has no readable manifest.
+    """
+    return {name: seal.bytes for name, seal in _read_manifest(folder).files.items()}
+
+
 def verify(folder: Path) -> None:
     """Compare every file with the manifest.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlsweep.errors import RunError
+from rlsweep.store.remote import Remote, is_remote
 
 DEFAULT_STORAGE = Path("runs")
 
@@ -16,11 +19,14 @@ class RunLayout:
     """Paths of one sweep.
 
     Attributes:
-        root: `runs/<sweep name>`.
+        root: `runs/<sweep name>`; its working copy here, where the storage lies behind a URI.
+        remote: the folder of the storage then; None where `root` is it.
     """
 
     root: Path
+    remote: Remote | None = None
 
+    MANIFEST = "sweep.json"
     RESULT_JSON = "result.json"
     PROGRESS_CSV = "progress.csv"
     PARAMS_JSON = "params.json"
@@ -35,7 +41,7 @@ class RunLayout:
     @property
     def manifest(self) -> Path:
         """`sweep.json`: what this run is."""
-        return self.root / "sweep.json"
+        return self.root / self.MANIFEST
 
     @property
     def manifest_before(self) -> Path:
@@ -73,6 +79,11 @@ class RunLayout:
         return self.root / "study.log"
 
     @property
+    def sent(self) -> Path:
+        """`.sent.json`: what a working copy has in common with its storage."""
+        return self.root / ".sent.json"
+
+    @property
     def lock(self) -> Path:
         """`.lock`: held while a sweep runs here."""
         return self.root / ".lock"
@@ -96,8 +107,19 @@ class RunLayout:
         """One JSON row per iteration, append-only: the truth."""
         return self.trial(trial_id) / self.RESULT_JSON
 
+    def name_of(self, path: Path) -> str:
+        """What a file or folder of this run is called from here, with slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def address(self, path: Path) -> str:
+        """Where every machine finds something of this run: an absolute path, or a URI."""
+        return self.remote.uri_of(self.name_of(path)) if self.remote else str(path.resolve())
+
     def checkpoints(self, trial_id: str) -> list[Path]:
-        """The whole checkpoints of a trial (those with a manifest), oldest first."""
+        """The whole checkpoints of a trial (those with a manifest), oldest first.
+
+        Of one in a storage behind a URI only manifest and progress are here (`store.working_copy`).
+        """
         return [
             path for path in self.checkpoint_folders(trial_id) if (path / self.CHECKPOINT_MANIFEST).is_file()
         ]
@@ -125,13 +147,45 @@ def _age(name: re.Match[str]) -> tuple[float, int]:
 
 @dataclass(frozen=True)
 class Storage:
-    """The folder that holds all runs and the embedded MLflow store."""
+    """The folder that holds all runs and the embedded MLflow store.
+
+    Attributes:
+        root: the folder; where the storage lies behind a URI, that of working copies here.
+        remote: the storage behind a URI; None where `root` is it.
+    """
 
     root: Path = DEFAULT_STORAGE
+    remote: Remote | None = None
+
+    @classmethod
+    def at(cls, place: str | Path) -> Storage:
+        """The storage that a path or a URI names.
+
+        Raises:
+            UsageError: no library here knows the URI's protocol, or it holds a password.
+            PreflightError: the storage cannot be reached.
+        """
+        if not is_remote(str(place)):
+            return cls(Path(place))
+        return cls(_working_copies(str(place)), Remote.open(str(place)))
+
+    def __str__(self) -> str:
+        return self.remote.uri if self.remote else str(self.root)
+
+    @property
+    def address(self) -> str:
+        """Where every machine finds it: an absolute path, or a URI."""
+        return self.remote.uri if self.remote else str(self.root.resolve())
 
     def run(self, name: str) -> RunLayout:
         """The layout of the sweep called `name`."""
-        return RunLayout(self.root / name)
+        return RunLayout(self.root / name, self.remote.at(name) if self.remote else None)
+
+    def run_names(self) -> list[str]:
+        """Of every run, in their order."""
+        here = {path.parent.name for path in self.root.glob(f"*/{RunLayout.MANIFEST}")}
+        there = self.remote.folders() if self.remote else ()
+        return sorted(here | {name for name in there if not name.startswith(".")})
 
     @property
     def tracking_uri(self) -> str:
@@ -147,3 +201,10 @@ class Storage:
     def artifacts(self) -> Path:
         """Where the embedded MLflow store keeps artifacts."""
         return (self.root / "artifacts").resolve()
+
+
+def _working_copies(uri: str) -> Path:
+    """The folder of this user for working copies of a storage."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", uri.partition("?")[0]).strip("_")
+    return Path(cache) / "rlsweep" / f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"

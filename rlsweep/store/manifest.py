@@ -47,7 +47,7 @@ TRIAL = "trial"
 goes on; the rest stands in the plan. PBT copies a donor's, so a trial is who its Tune name says, its id."""
 
 CHECKPOINT = "checkpoint"
-"""Path of the checkpoint that an interrupted trial goes on from."""
+"""Path or URI of the checkpoint that an interrupted trial goes on from."""
 
 
 def _new_key() -> str:

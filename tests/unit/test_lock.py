@@ -17,7 +17,8 @@ import pytest
 
 from rlsweep.errors import PreflightError
 from rlsweep.run import lock
-from rlsweep.run.lock import DEAD_SECONDS, Owner, locked
+from rlsweep.run.lock import DEAD_SECONDS, locked
+from rlsweep.run.signs_of_life import Owner
 from rlsweep.store.layout import RunLayout
 
 HOLD = """

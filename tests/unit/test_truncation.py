@@ -11,7 +11,7 @@ import pytest
 from analysis.own_rows import read_rows
 from analysis.reading import read_csv
 from rlsweep.errors import RunError
-from rlsweep.run.lock import Owner
+from rlsweep.run.signs_of_life import Owner
 from rlsweep.store.checkpoint import newest_whole, read_row, verify, write_manifest
 from rlsweep.store.failures import Failure, read_failures
 from rlsweep.store.layout import RunLayout
