@@ -22,7 +22,7 @@ def object_store() -> Iterator[dict[str, str]]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not answers(f"{url}/moto-api/"):
             assert server.poll() is None
             assert time.monotonic() < deadline

@@ -53,7 +53,7 @@ def rlsweep(address: str, storage: Path, *arguments: str) -> subprocess.Popen[st
 
 def test_as_many_trials_start_as_the_plan_foresees(address: str, tmp_path: Path) -> None:
     strict = ["--set", "resources.placement=STRICT_PACK"]
-    stdout, stderr = rlsweep(address, tmp_path, "plan", *SPEC, *strict, "--json").communicate(timeout=120)
+    stdout, stderr = rlsweep(address, tmp_path, "plan", *SPEC, *strict, "--json").communicate(timeout=300)
     planned = json.loads(stdout)
     assert sorted(node["resources"]["CPU"] for node in planned["nodes"]) == [1, 3, 3], stderr
     assert planned["max_concurrent"] == 2
@@ -67,14 +67,14 @@ def test_as_many_trials_start_as_the_plan_foresees(address: str, tmp_path: Path)
             time.sleep(0.1)
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert max(seen) == planned["max_concurrent"]
 
 
 def test_what_no_node_holds_is_refused(address: str, tmp_path: Path) -> None:
     big = ["--set", "resources.cpus_for_main_process=4"]
     process = rlsweep(address, tmp_path, "plan", *SPEC, *big)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=300)
     assert process.returncode == 4
     assert "the bundle of its main process ({4 CPU}) fits on no node" in stderr
     assert "comes nearest: 4 CPU where 3 is free" in stderr

@@ -75,7 +75,7 @@ def reserve(bundles: list[Bundle], strategy: str, names: dict[str, str], expecte
 
 
 def until_all_is_free() -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while any(ray.available_resources().get(kind) != total for kind, total in TOTAL.items()):
         assert time.monotonic() < deadline, "a removed group is still reserved"
         time.sleep(REPORTED_WITHIN)

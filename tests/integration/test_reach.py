@@ -72,7 +72,7 @@ def ui(storage: Path, *arguments: str, **environment: str) -> subprocess.Popen[s
 
 def test_for_others_it_asks_for_passwords_or_does_not_start(tmp_path: Path) -> None:
     process = ui(tmp_path, "--host", "0.0.0.0")
-    out, messages = process.communicate(timeout=60)
+    out, messages = process.communicate(timeout=300)
     assert (process.returncode, out) == (4, ""), messages
     assert "say --auth" in messages
 
@@ -82,14 +82,14 @@ def server(tmp_path: Path) -> Iterator[int]:
     """The port of the UI behind a password."""
     port = free_port()
     process = ui(tmp_path, "--auth", "--port", str(port), MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while status_of(port) == 0:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.2)
     yield port
     os.killpg(process.pid, 15)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
 
 
 def status_of(port: int, password: str = "") -> int:

@@ -93,14 +93,14 @@ def server(place: Path) -> Iterator[str]:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=place
         )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not answers(f"http://127.0.0.1:{port}/health"):
         assert process.poll() is None, (place / "server.log").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.2)
     yield f"http://ann:{quote(IN_URI, safe='')}@127.0.0.1:{port}"
     os.killpg(process.pid, 15)
-    process.wait(timeout=30)
+    process.wait(timeout=300)
 
 
 COMMANDS = """

@@ -86,7 +86,7 @@ def test_another_machine_goes_on_where_one_died(environment: dict[str, str], tmp
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
-    psutil.wait_procs(children, timeout=120)
+    psutil.wait_procs(children, timeout=300)
     before = histories(run)
 
     process = command(environment, second, *SWEEP)

@@ -70,7 +70,7 @@ def test_frozen_parameters_get_no_gradient_and_none_at_all_need_no_graph() -> No
 
 def test_jobs_run_side_by_side_in_their_order() -> None:
     use_cores(2)
-    meeting = threading.Barrier(2, timeout=20)  # each waits until the other is there too
+    meeting = threading.Barrier(2, timeout=300)  # each waits until the other is there too
 
     def job(number: int) -> int:
         meeting.wait()

@@ -88,9 +88,7 @@ def test_another_machine_counts_as_alive_while_it_gives_signs_of_life(
     layout.owner.write_text(json.dumps(asdict(elsewhere)))
     os.utime(layout.owner, (time.time() - silent_seconds,) * 2)
     if silent_seconds < DEAD_SECONDS:
-        message = (
-            r"in use by process 17 of ada on another-machine, since 10m00s, last sign of life [56] s ago"
-        )
+        message = r"in use by process 17 of ada on another-machine, since 10m00s, last sign of life \d+ s ago"
         with pytest.raises(PreflightError, match=message), locked(layout):
             pass
         assert layout.owner.exists()
@@ -105,7 +103,7 @@ def test_signs_of_life_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     layout = RunLayout(tmp_path)
     with locked(layout):
         os.utime(layout.owner, (0, 0))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while layout.owner.stat().st_mtime == 0:
             assert time.monotonic() < deadline
             time.sleep(0.02)
