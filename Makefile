@@ -68,7 +68,7 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lock: $(VENV)/.installed-dev ## Write what is installed now to constraints.txt
-	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > constraints.txt
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' | LC_ALL=C sort -f > constraints.txt
 
 clean: ## Remove the virtual environments and caches; runs/ stays
 	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -73,4 +73,4 @@ def test_runs_of_a_storage(tmp_path: Path) -> None:
     for name in ("old", "new"):
         write(tmp_path, {"a": ("pending", None)}, name)
         time.sleep(0.02)
-    assert [layout.root.name for layout in runs(tmp_path)] == ["new", "old"]
+    assert [layout.root.name for layout in runs(Storage(tmp_path))] == ["new", "old"]
