@@ -86,6 +86,8 @@ class Retrying(Wrapped):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         super().on_trial_error(tune_controller, trial)
+        # Where a process dies while Tune hands it over, it never does so itself, and waits for it for ever.
+        tune_controller._resetting_trials.discard(trial)
         if not is_alive():  # what fails now does so for that alone
             self._halt.has_lost_ray = True
             return
@@ -117,6 +119,7 @@ class Retrying(Wrapped):
                 tune_controller.stop_trial(trial)
             elif time.monotonic() >= known.ready:
                 known.is_paused = False
+                _new_trace(trial, known)  # such a death is written there twice
                 tune_controller._set_trial_status(trial, Trial.PENDING)
         return super().choose_trial_to_run(self._without_waiting(tune_controller))
 
@@ -125,7 +128,7 @@ class Retrying(Wrapped):
         kind: FailureClass = "stall" if stalled else classify(trace)
         most = self._policy.max_retries[kind]
         tried = known.retries[kind]
-        # Else Tune gives it up: its process died while the trial took it over from another.
+        # Else Tune gives it up: something was raised while it handed a process over.
         is_requeued = trial.status == Trial.ERROR
         known.is_lost = tried >= most or not is_requeued
         retry = 0 if known.is_lost else tried + 1

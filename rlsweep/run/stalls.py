@@ -13,8 +13,8 @@ class Stalls(Callback):
     """Kills the actor of a trial that runs and has sent no row for too long; Tune then sees it fail.
 
     Args:
-        most_seconds: without a row, also from the end of a trial's set-up to its first one. One that hangs
-            while it is set up does not run yet for Tune, and is not seen.
+        most_seconds: without a row, also from the start of a trial's process to its first one: `Trial` is set
+            up when it runs for Tune. One that waits for resources does not run.
     """
 
     def __init__(self, most_seconds: float) -> None:

@@ -52,16 +52,21 @@ SECONDS_BETWEEN_TRIES = 0.2
 
 
 class Trial(Trainable):
-    """One planned trial under Tune. `trainable_for` binds it to a plan."""
+    """One planned trial under Tune. `trainable_for` binds it to a plan.
+
+    It is set up with the first call that needs it, when it runs for Tune: one that hangs or dies while Tune
+    makes or hands over its process would not be seen.
+    """
 
     plan: ClassVar[Plan]
 
+    _asked_for: dict[str, Any] | None = None
+    _has_algorithm: bool = False
     _row: dict[str, Any]
     _next_checkpoint: int
     _next_evaluation: int
     _lineage: dict[str, Any] | None
     _has_reached_stop: bool
-    _failed: Exception | None = None
     _custom_metrics: CustomMetrics
 
     @classmethod
@@ -72,25 +77,30 @@ class Trial(Trainable):
         return algorithm_config.algo_class.default_resource_request(algorithm_config)
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._start(config)
+        self._asked_for = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process; Tune calls it where actors are reused."""
-        try:
-            env_runners = self._algorithm.release_env_runners()
-            self._algorithm.stop()
-            self._start(new_config, env_runners)
-        except Exception as error:
-            self._failed = error  # raised by the first step: Tune gives up a trial that fails here
+        self._asked_for = new_config
         return True
+
+    def begin(self) -> None:
+        """Become the trial that was asked for, with the env runners of the one before it in this process."""
+        config, self._asked_for = self._asked_for, None
+        if config is None:
+            return
+        env_runners = None
+        if self._has_algorithm:
+            env_runners = self._algorithm.release_env_runners()
+            self.cleanup()
+        self._start(config, env_runners)
 
     def step(self) -> dict[str, Any]:
         """One RLlib training iteration, and an evaluation when one is due.
 
         A trial that goes on from where it had reached its stop has no other to make.
         """
-        if self._failed is not None:
-            raise self._failed
+        self.begin()
         if self._has_reached_stop:
             return self._for_tune(reached_stop=True)
         before, started = self._progress.env_steps, time.perf_counter()
@@ -140,6 +150,7 @@ class Trial(Trainable):
             time.sleep(SECONDS_BETWEEN_TRIES)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
+        self.begin()
         folder = Path(checkpoint_dir)
         self._algorithm.save_to_path(folder / ALGORITHM)
         self._save_policy(folder / RunLayout.POLICY)
@@ -163,8 +174,7 @@ class Trial(Trainable):
         Raises:
             RunError: none is whole.
         """
-        if self._failed is not None:
-            raise self._failed
+        self.begin()
         if checkpoint is None:
             return
         folder = newest_whole(Path(checkpoint))
@@ -185,9 +195,11 @@ class Trial(Trainable):
         self._plan_next_steps()
 
     def cleanup(self) -> None:
-        self._algorithm.stop()
+        if self._has_algorithm:
+            self._has_algorithm = False
+            self._algorithm.stop()
 
-    def _start(self, config: dict[str, Any], env_runners: EnvRunners | None = None) -> None:
+    def _start(self, config: dict[str, Any], env_runners: EnvRunners | None) -> None:
         planned = self.plan.trial(config[TRIAL]["values"], config[TRIAL]["seed"])
         # PBT copies a donor's configuration: a trial is who Tune says it is.
         trial = self._trial = replace(planned, id=self.trial_name) if self._trial_info else planned
@@ -197,7 +209,6 @@ class Trial(Trainable):
         self._progress = Progress()
         self._row = {}
         self._has_reached_stop = False
-        self._failed = None
         self._lineage = None
         self._room = Room(self._storage, trial.sweep.checkpoints.min_free)
         self._plan_next_steps()
@@ -206,6 +217,7 @@ class Trial(Trainable):
         self._algorithm: ReusingAlgorithm = algorithm_config.algo_class(
             config=algorithm_config, storage=self._storage, env_runners=env_runners
         )
+        self._has_algorithm = True
         self._custom_metrics = CustomMetrics(self._algorithm, trial.sweep.algorithm)
         if trial.sweep.curriculum is not None:
             self._progress.phase.index = first_phase(trial.sweep.curriculum)

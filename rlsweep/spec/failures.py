@@ -47,8 +47,8 @@ class FailureSpec(SpecModel):
         larger_share: factor by which a trial's CPUs grow with each retry after `out_of_memory`, so that it
             has fewer neighbours, and its GPU's share after `cuda_out_of_memory`; at most to what a node has.
         max_failed_trials: the sweep halts once more trials than that have failed for good; None for no limit.
-        stall: seconds without a row, or from the end of its set-up to its first one, after which a trial
-            that runs is killed, as one that hangs.
+        stall: seconds without a row, or from the start of its process to its first one, after which a trial
+            is killed, as one that hangs. One that waits for resources has no process yet.
         nan_rows: so many rows in succession with a loss or score that is no number end the trial as
             diverged.
     """

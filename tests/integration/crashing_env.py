@@ -10,6 +10,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import ray
 
 
 class Crashing(gymnasium.Env[np.ndarray, int]):
@@ -17,7 +18,7 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
     rewards that are no numbers.
 
     Args:
-        crash_at: env steps in one process.
+        crash_at: env steps in one process; 0 for the moment in which a trial makes the environment.
         how: it fails: raise, kill, memory, hang or nan.
         once: path of a file that it makes when it fails, and fails no more while that is there.
     """
@@ -36,6 +37,8 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
         self._left = crash_at
         self._how = how
         self._once = Path(once) if once else None
+        if not crash_at and ray.is_initialized() and ray.get_runtime_context().get_actor_id():
+            self._fail()  # not where the driver looks whether it can be made
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -43,14 +46,16 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self._left -= 1
-        if self._left < 0 and not (self._once and self._once.exists()):
-            if self._once:
-                self._once.touch()
+        if self._left < 0:
             self._fail()
         reward = np.nan if self._how == "nan" and self._left < 0 else 1.0
         return np.zeros(2, np.float32), reward, self._left % 10 == 0, False, {}
 
     def _fail(self) -> None:
+        if self._once and self._once.exists():
+            return
+        if self._once:
+            self._once.touch()
         match self._how:
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -70,6 +70,7 @@ def start(tmp_path: Path, machine: Machine) -> Iterator[Start]:
         )
         plan = make(load(path).sweep, machine)
         started.append(trainable_for(plan)(plan.trials[0].tune_config))
+        started[-1].begin()
         return started[-1]
 
     yield begin

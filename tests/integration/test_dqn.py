@@ -201,7 +201,9 @@ def _explored_values(module: Any, observations: torch.Tensor) -> torch.Tensor:
 
 def trial_of(sweep: Sweep, machine: Machine) -> Trial:
     plan = make(sweep, machine)
-    return trainable_for(plan)(plan.trials[0].tune_config)
+    trial = trainable_for(plan)(plan.trials[0].tune_config)
+    trial.begin()
+    return trial
 
 
 @pytest.mark.parametrize("is_saved", [True, False])

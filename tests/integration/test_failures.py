@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dying_trial import Dying
 from mlflow.tracking import MlflowClient
 
 from analysis.history import read_run
-from rlsweep.plan import Machine, make
+from rlsweep.plan import Machine, Plan, make
 from rlsweep.run.launch import Launched, launch
 from rlsweep.run.session import ray_session
 from rlsweep.spec import load
@@ -162,3 +163,43 @@ def test_a_sweep_halts_when_too_many_trials_have_failed(start: Start) -> None:
     statuses = [record.status for record in launched.manifest.trials]
     assert statuses[:2] == ["failed", "failed"]
     assert "pending" in statuses
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "reason"),
+    [
+        ("kill", "preemption", "its worker process has died"),
+        pytest.param("hang", "stall", "no row for", marks=pytest.mark.chaos),
+        ("raise", "error", "ValueError: the environment broke on purpose"),
+    ],
+)
+@pytest.mark.parametrize("values", ["[0]", "[100_000, 0]"], ids=["in a new process", "in that of another"])
+def test_a_trial_goes_on_that_fails_while_it_is_set_up(
+    values: str, how: str, kind: str, reason: str, start: Start, tmp_path: Path
+) -> None:
+    launched = start(
+        f"search.parameters={{env.kwargs.crash_at: {{values: {values}}}}}",
+        kwargs(how=how, once=tmp_path / "failed"),
+        "resources.cpus_for_main_process=2",
+        "failures.max_retries=1",
+        "failures.stall=60s" if how == "hang" else "failures.stall=10min",
+    )
+    assert {record.status for record in launched.manifest.trials} == {"finished"}
+    *others, [failure] = start.failures(launched)
+    assert not any(others)
+    assert (failure.kind, failure.retry, failure.env_steps) == (kind, 1, 0)
+    assert reason in failure.reason
+
+
+def test_a_trial_goes_on_whose_process_dies_while_tune_hands_it_over(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(plan: Plan) -> type[Dying]:
+        return type("Trial", (Dying,), {"plan": plan, "once": str(tmp_path / "died")})
+
+    monkeypatch.setattr("rlsweep.run.rounds.trainable_for", dying)
+    values = "search.parameters={env.kwargs.crash_at: {values: [100_001, 100_002, 100_003]}}"
+    launched = start(values, "resources.cpus_for_main_process=2")
+    assert {record.status for record in launched.manifest.trials} == {"finished"}
+    [failure] = [failure for failures in start.failures(launched) for failure in failures]
+    assert (failure.kind, failure.retry) == ("preemption", 1)

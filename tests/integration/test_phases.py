@@ -81,6 +81,7 @@ def start(tmp_path: Path, machine: Machine) -> Iterator[Start]:
     def begin(number: int = 0, **arguments: Any) -> Trial:
         plan = plan_of(tmp_path, machine, **arguments)
         started.append(trainable_for(plan)(plan.trials[number].tune_config))
+        started[-1].begin()
         return started[-1]
 
     yield begin

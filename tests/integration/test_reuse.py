@@ -54,6 +54,7 @@ class Process:
         else:
             type(self.trial).plan = plan
             assert self.trial.reset(planned)
+        self.trial.begin()
 
     @property
     def algorithm(self) -> Any:

@@ -44,6 +44,7 @@ def test_samples_overlap_updates(machine: Machine) -> None:
     trial = trainable_for(plan)(plan.trials[0].tune_config)
     samples, updates = [], []
     try:
+        trial.begin()
         for _ in range(40):  # the env runners take some seconds to start
             result = trial._algorithm.train()
             samples.append(spans(result["env_runners"], "sample"))

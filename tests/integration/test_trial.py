@@ -58,7 +58,9 @@ def small(spec: str, *overrides: str) -> Sweep:
 
 def trial_of(sweep: Sweep, machine: Machine) -> Trial:
     plan = make(sweep, machine)
-    return trainable_for(plan)(plan.trials[0].tune_config)
+    trial = trainable_for(plan)(plan.trials[0].tune_config)
+    trial.begin()
+    return trial
 
 
 @pytest.fixture(params=sorted(SMALL))
