@@ -22,6 +22,12 @@ UNEQUAL_LENGTH = 0.9
 def cautions(run: RunHistory, ranked: list[ConfigurationResult], cut: Cut | None) -> list[str]:
     """What a reader must know before believing the order."""
     found = _seed_cautions(ranked) + _length_cautions(ranked, cut)
+    outgrown = [trial.record.id for trial in run.trials if trial.record.is_outgrown]
+    if outgrown:
+        found.append(
+            "Nothing is judged by trials that were not asked to go on when the spec's stop became a longer "
+            f"one: {_some(outgrown)}."
+        )
     missing = [one.config_id for one in ranked if not one.valid_seeds]
     if missing:
         found.append(f"No valid value yet: {_some(missing)}.")

@@ -108,14 +108,15 @@ class RunHistory:
         return [path for path in paths if path not in self.tasks]
 
     def judged_trials(self, phase: str = "") -> list[TrialHistory]:
-        """The trials that configurations are judged by: those of a phase, `search` or `confirm`.
+        """The trials that configurations are judged by: those of a phase, `search` or `confirm`, but for the
+        outgrown.
 
         Of both by default, but of a configuration that was confirmed only the confirming ones: the others
         chose it, and flatter it. It is confirmed once all of them have ended, and not all by a crash.
         """
         statuses: dict[str, set[str]] = {}
         for trial in self.trials:
-            if trial.record.phase == CONFIRM:
+            if trial.record.phase == CONFIRM and not trial.record.is_outgrown:
                 statuses.setdefault(trial.record.config_id, set()).add(trial.record.status)
         confirmed = {
             config_id
@@ -128,7 +129,7 @@ class RunHistory:
                 return record.phase == phase
             return (record.phase == CONFIRM) == (record.config_id in confirmed)
 
-        return [trial for trial in self.trials if is_judged(trial.record)]
+        return [trial for trial in self.trials if is_judged(trial.record) and not trial.record.is_outgrown]
 
 
 def read_run(layout: RunLayout) -> RunHistory:

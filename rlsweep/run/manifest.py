@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from analysis.own_rows import read_rows
 from analysis.reading import last_row
-from rlsweep.errors import SpecError
+from rlsweep.errors import PreflightError, SpecError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.space import Values
 from rlsweep.run.content import comparison_hash, hash_but_stop, is_longer, trial_hash
@@ -110,9 +110,9 @@ def continue_run(
 
     A trial counts while it depends on the same content. One that ended is not run again, but for one that the
     scheduler stopped, where scheduler or objective are others now; one that failed, only on request. One that
-    reached its stop goes on where that is a longer one now. Trials
-    outside of the plan (another seed, another value) stay in the manifest while they are comparable: same
-    environment, same training, same stop.
+    reached its stop goes on where that is a longer one now. Trials outside of the plan (another seed, another
+    value) that have ended stay in the manifest as they are while they are comparable: same environment, same
+    training, same stop. Where the stop is a longer one now they stay too, and are judged no more.
     """
     manifest = new_manifest(plan, profile)
     if before is None:
@@ -147,11 +147,22 @@ def continue_run(
         is_kept = is_comparable and (old.status in final or old.phase == CONFIRM)
         if is_kept and old.status not in (*final, PENDING):
             old.status = INTERRUPTED  # the round of confirmation goes on with it
+        if not is_comparable and old.status in final and (asked := _asked_for(plan, old)):
+            is_kept, old.is_outgrown = True, asked.hash != old.hash
         (manifest.trials if is_kept else superseded).append(old)
     had_runs = [record for record in superseded if record.status != PENDING]
     manifest.mlflow.superseded += [record.mlflow_key for record in had_runs]
     lost = [] if before.profile else [old for old in superseded if old.status in ENDED]
     return Continuation(manifest, waiting, superseded, lost)
+
+
+def _asked_for(plan: Plan, old: TrialRecord) -> TrialRecord | None:
+    """What a trial outside of the plan would be in it; None where that is another one, not just longer."""
+    try:
+        asked = new_record(plan.trial(old.values, old.seed))
+    except (SpecError, PreflightError):
+        return None
+    return asked if asked.hash == old.hash or is_longer(asked, old) else None
 
 
 def _confirmed(plan: Plan, before: Manifest) -> list[PlannedTrial]:

@@ -66,6 +66,8 @@ class TrialRecord:
         status: pending, running, finished, stopped, diverged, failed or interrupted.
         hash_but_stop: of everything but its stop; empty where the rest depends on that.
         stop: the limits of its stop, as in the spec.
+        is_outgrown: the sweep's stop is a longer one now, for which it was not asked to go on: it stays as it
+            ended, and no configuration is judged by it.
         mlflow_key: by which its child run is found again in an MLflow store.
         mlflow_run_id: its child run; empty before it has one.
     """
@@ -82,6 +84,7 @@ class TrialRecord:
     mlflow_run_id: str = ""
     hash_but_stop: str = ""
     stop: dict[str, float | None] = field(default_factory=dict)
+    is_outgrown: bool = False
 
     @property
     def game(self) -> str:

@@ -83,6 +83,17 @@ def test_trials_of_unequal_length_are_not_compared_without_a_word(tmp_path: Path
     assert "unequal length, 2,000 to 9,000 env steps" in " ".join(find(layout).cautions)
 
 
+def test_nothing_is_judged_by_a_seed_that_a_longer_stop_has_left_behind(tmp_path: Path) -> None:
+    layout = make_run(tmp_path, {"a1": ("finished", [(9000, 10.0)]), "a2": ("finished", [(2000, 28.0)])})
+    manifest = Manifest.read(layout)
+    manifest.trial("a2").is_outgrown = True
+    manifest.write(layout)
+    found = find(layout)
+    assert [(one.value, len(one.trials)) for one in found.ranked] == [(10.0, 1)]
+    assert len(found.run.trials) == 2, "it is still there"
+    assert any("the spec's stop became a longer one: a2." in text for text in found.cautions)
+
+
 def test_a_confirmation_that_has_not_ended_takes_nothing_away(tmp_path: Path) -> None:
     trials = {
         "a1": ("finished", [(9000, 10.0)]),

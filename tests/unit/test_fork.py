@@ -53,6 +53,40 @@ def test_only_a_stop_that_is_further_away_lets_trials_go_on(
 
 
 @pytest.mark.parametrize(
+    "fewer", ["seeds=[0]", "search.parameters.training.lr.values=[LR]"], ids=["seeds", "trials"]
+)
+def test_a_longer_stop_for_fewer_trials_leaves_the_others_as_they_are(fewer: str) -> None:
+    short = plan("stop.env_steps=100k", "seeds=[0, 1]")
+    fewer = fewer.replace("LR", str(short.trials[0].values["training.lr"]))
+    before = after(short, "finished", "finished", *ALL, "interrupted", "pending")
+    seeds = [] if fewer.startswith("seeds") else ["seeds=[0, 1]"]
+    longer = plan("stop.env_steps=200k", *seeds, fewer)
+    continuation = continue_run(longer, before)
+    planned = {trial.id for trial in longer.trials}
+    assert 0 < len(planned) < 8
+    assert continuation.lost == []
+    assert {record.id for record in continuation.waiting} <= planned
+    for old, record in [(old, continuation.manifest.trial(old.id)) for old in before.trials[:6]]:
+        goes_on = old.id in planned and old.status == "finished"
+        assert record.status == ("interrupted" if goes_on else old.status)
+        assert record.is_outgrown is (old.id not in planned)
+        assert record.mlflow_run_id == f"run of {old.id}"
+    unended = {record.id for record in before.trials[6:]} - planned
+    assert {record.id for record in continuation.superseded} == unended, "as with fewer trials alone"
+    again = continue_run(longer, continuation.manifest).manifest
+    assert again.trials == continuation.manifest.trials
+    everything = continue_run(plan("stop.env_steps=200k", "seeds=[0, 1]"), continuation.manifest).manifest
+    assert not any(record.is_outgrown for record in everything.trials), "asked for again, they go on"
+    assert [everything.trial(one.id).status for one in before.trials[:2]] == ["interrupted"] * 2
+
+
+def test_trials_outside_of_a_plan_of_another_training_are_lost_whatever_its_stop() -> None:
+    before = after(plan("stop.env_steps=100k", "seeds=[0, 1]"), *["finished"] * 8)
+    for change in ("training.gamma=0.9", "stop.env_steps=50k", "training.entropy_coeff={linear: [0.001, 0]}"):
+        assert len(continue_run(plan("stop.env_steps=200k", "seeds=[0]", change), before).lost) == 8
+
+
+@pytest.mark.parametrize(
     ("schedule", "goes_on"),
     [("{linear: [0.001, 0]}", False), ("{piecewise: [[0, 0.001], [50k, 0.0001]]}", True)],
 )
