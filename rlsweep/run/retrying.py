@@ -17,8 +17,8 @@ from ray.tune.schedulers import TrialScheduler
 from rlsweep.plan import Plan
 from rlsweep.plan.packing import nearest_miss
 from rlsweep.run.failure_classes import classify
+from rlsweep.run.kills import Kills
 from rlsweep.run.session import is_alive
-from rlsweep.run.stalls import Stalls
 from rlsweep.run.stopping import Halt
 from rlsweep.run.wrapped_schedulers import Wrapped
 from rlsweep.store.endings import error_reason
@@ -64,7 +64,7 @@ class Retrying(Wrapped):
         scheduler: decides everything else.
         plan: its `failures:`, and the machine.
         halt: is told of each trial that failed for good.
-        stalls: knows which trials were killed because they hung.
+        kills: knows which trials the driver has killed, and why.
         listeners: called with trial id and failure.
     """
 
@@ -73,14 +73,14 @@ class Retrying(Wrapped):
         scheduler: TrialScheduler,
         plan: Plan,
         halt: Halt,
-        stalls: Stalls,
+        kills: Kills,
         listeners: Sequence[FailureListener],
     ) -> None:
         super().__init__(scheduler)
         self._plan = plan
         self._policy = plan.sweep.failures
         self._halt = halt
-        self._stalls = stalls
+        self._kills = kills
         self._listeners = listeners
         self._troubled: dict[str, _Troubled] = {}
 
@@ -124,8 +124,7 @@ class Retrying(Wrapped):
         return super().choose_trial_to_run(self._without_waiting(tune_controller))
 
     def _judge(self, trial: Trial, known: _Troubled, trace: str) -> Failure:
-        stalled = self._stalls.take(str(trial))
-        kind: FailureClass = "stall" if stalled else classify(trace)
+        kind, reason = self._kills.take(str(trial)) or (classify(trace), error_reason(trace))
         most = self._policy.max_retries[kind]
         tried = known.retries[kind]
         # Else Tune gives it up: something was raised while it handed a process over.
@@ -138,7 +137,6 @@ class Retrying(Wrapped):
             known.ready = time.monotonic() + seconds
             self._grow(trial, known, kind)
         env_steps = int((trial.last_result or {}).get(ENV_STEPS, 0))
-        reason = stalled or error_reason(trace)
         return Failure(kind, reason, time.time(), env_steps, retry, tried, most, seconds, known.share)
 
     def _grow(self, trial: Trial, known: _Troubled, kind: FailureClass) -> None:

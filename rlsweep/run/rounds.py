@@ -8,6 +8,7 @@ import signal
 from typing import Any
 
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from analysis.comparison import compare
@@ -18,13 +19,16 @@ from callbacks.driver.console import SweepConsole
 from callbacks.driver.diagnose import Diagnose
 from callbacks.driver.history import History
 from callbacks.driver.signals import StopSignals
+from rlsweep.errors import RunError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.estimate import num_to_keep
 from rlsweep.rl import preflight
 from rlsweep.rl.callbacks import driver_callbacks
 from rlsweep.run.disk import DiskWatch
 from rlsweep.run.going_on import tune_config
+from rlsweep.run.kills import Kills
 from rlsweep.run.manifest import Continuation, known_results, new_record
+from rlsweep.run.memory import RAY_KILLED, MemoryWatch
 from rlsweep.run.past import read_past
 from rlsweep.run.retrying import Retrying
 from rlsweep.run.schedulers import make_scheduler
@@ -154,9 +158,9 @@ class Rounds:
         tracker = TrackedRun(self._manifest, self._layout, self._storage).tracker()
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
         failures = [history.tell_failure, console.tell_failure]
-        stalls = Stalls(sweep.failures.stall)
+        kills = Kills()
         disk = DiskWatch(self._storage.root, sweep.checkpoints.min_free, self._standing.thin_ended)
-        retrying = Retrying(settings.scheduler, self._plan, self._halt, stalls, failures)
+        retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
         settings.scheduler = Halting(retrying, self._halt)
         tuner = tune.Tuner(
             trainable_for(self._plan),
@@ -170,7 +174,8 @@ class Rounds:
                     history,
                     tracker,
                     console,
-                    stalls,
+                    Stalls(kills, sweep.failures.stall),
+                    MemoryWatch(kills),
                     disk,
                     Diagnose([history.tell, console.tell]),
                     *driver_callbacks(sweep.callbacks),
@@ -186,6 +191,10 @@ class Rounds:
         except KeyboardInterrupt:
             signals.restore()
             self._standing.close(self._given, "left at once")
+            raise
+        except RuntimeError as error:
+            if isinstance(error.__cause__, OutOfMemoryError):
+                raise RunError(RAY_KILLED) from None
             raise
         self.is_tracked = tracker.is_whole
         self._standing.close(self._given, "stopped")

@@ -21,6 +21,7 @@ _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `callbacks.driver.signals` lets trials leave checkpoints first
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),  # Tune's own state of the sweep: nobody reads it
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # `run.memory` looks: Tune ends with what Ray's monitor kills
 }
 
 _LOG_LEVELS = {

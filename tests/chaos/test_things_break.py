@@ -18,7 +18,7 @@ import pytest
 import ray
 from loopback import answers, free_port
 from ray.cluster_utils import Cluster
-from under_fire import Outcome, UnderFire
+from under_fire import ENVIRONMENTS, Outcome, UnderFire
 
 from rlsweep.store.failures import read_failures
 from rlsweep.store.layout import RunLayout, Storage
@@ -170,6 +170,63 @@ def test_an_environment_fails(
     failures = read_failures(one.layout.trial(trial_id))
     assert {failure.kind for failure in failures} == {kind}
     note(one.outcome(fault, len(failures), went_back=len(failures)))
+
+
+@pytest.fixture
+def little_memory() -> dict[str, str]:
+    """Variables by which memory runs out once some GiB more are taken than now."""
+    memory, gib = psutil.virtual_memory(), 2**30
+    if memory.available < 12 * gib:
+        pytest.skip("memory would really run out")
+    return {"RAY_memory_usage_threshold": f"{(memory.total - memory.available + 5 * gib) / memory.total:.4f}"}
+
+
+def hoarding(sweep: Sweep, folder: Path, environment: dict[str, str]) -> UnderFire:
+    """A trial that takes ever more memory, once."""
+    one = sweep(
+        f"env.kwargs={{crash_at: 500, how: hoard, once: {folder / 'hoarded'}}}",
+        *("stop.env_steps=1600", "checkpoints.every=256", "failures.max_retries=20"),
+        spec=write_crashing(folder),
+        environment=environment,
+    )
+    one.every = 256
+    return one
+
+
+def test_a_trial_takes_more_memory_than_the_node_has(
+    sweep: Sweep, note: Note, tmp_path: Path, little_memory: dict[str, str]
+) -> None:
+    one = hoarding(sweep, tmp_path, little_memory)
+    one.run_to_the_end()
+    [trial_id] = one.statuses()
+    failures = read_failures(one.layout.trial(trial_id))
+    assert {failure.kind for failure in failures} == {"out_of_memory"}, failures
+    assert failures[0].share == 2
+    note(one.outcome("a trial takes the node's memory", len(failures), went_back=len(failures)))
+
+
+def test_ray_kills_a_trial_in_a_cluster_whose_memory_runs_out(
+    sweep: Sweep,
+    note: Note,
+    tmp_path: Path,
+    little_memory: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tune ends with what Ray's monitor kills; the next start goes on."""
+    for name, value in {**little_memory, "RAY_memory_monitor_refresh_ms": "250"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", str(ENVIRONMENTS), prepend=os.pathsep)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        one = hoarding(sweep, tmp_path, {"RAY_ADDRESS": cluster.address})
+        process = one.start()
+        assert process.wait(240) == 1, one.messages
+        assert "Ray's memory monitor has killed a trial" in one.messages, one.messages
+        one.run_to_the_end()
+        note(one.outcome("a cluster's node runs out of memory", 1, went_back=1))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def test_a_trial_whose_losses_are_no_numbers_costs_no_other(sweep: Sweep, note: Note, tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ import gymnasium
 import numpy as np
 import ray
 
+CHUNK, MOST_HOARDED = 2**27, 2**33
+"""Bytes of memory that are taken at a time, and in all if nobody ends it before."""
+
 
 class Crashing(gymnasium.Env[np.ndarray, int]):
-    """Fails at its step `crash_at`: it raises, kills its process, asks for too much memory, hangs, or gives
-    rewards that are no numbers.
+    """Fails at its step `crash_at`: it raises, kills its process, asks for too much memory at once or bit by
+    bit, hangs, or gives rewards that are no numbers.
 
     Args:
         crash_at: env steps in one process; 0 for the moment in which a trial makes the environment.
-        how: it fails: raise, kill, memory, hang or nan.
+        how: it fails: raise, kill, memory, hoard, hang or nan.
         once: path of a file that it makes when it fails, and fails no more while that is there.
     """
 
@@ -61,6 +64,11 @@ class Crashing(gymnasium.Env[np.ndarray, int]):
                 os.kill(os.getpid(), signal.SIGKILL)
             case "memory":
                 bytearray(2**60)
+            case "hoard":
+                hoarded = [b"1" * CHUNK]
+                while len(hoarded) * CHUNK < MOST_HOARDED:
+                    hoarded.append(b"1" * CHUNK)
+                    time.sleep(0.1)  # the node's memory is looked at four times a second
             case "hang":
                 time.sleep(100_000)
             case "nan":
