@@ -46,7 +46,7 @@ doctor: $(VENV)/.installed ## Say what of this machine would keep a sweep from r
 	$(RLSWEEP) doctor $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k atari"]
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(VENV)/.installed-dev ## Run the tests that train and that open a browser
 	$(BIN)/python -m pytest -m slow $(ARGS)
