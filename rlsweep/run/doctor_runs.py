@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from rlsweep.errors import RunError
 from rlsweep.run.doctor_finding import Finding, Level, counted
 from rlsweep.run.doctor_process_facts import read_processes
+from rlsweep.run.doctor_remote import remote_findings
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import RUNNING, Manifest
 
@@ -37,7 +38,9 @@ class RunFacts:
 
 
 def run_findings(storage: Storage) -> list[Finding]:
-    """Look at every run below the storage; each lock is taken for an instant, and changed by nothing."""
+    """Look at every run of the storage; each lock is taken for an instant, and changed by nothing."""
+    if storage.remote is not None:
+        return remote_findings(storage, storage.remote)
     layouts = [RunLayout(path.parent) for path in sorted(storage.root.glob("*/sweep.json"))]
     return judge_runs(storage.root, [read_run(layout) for layout in layouts])
 

@@ -15,6 +15,7 @@ from rlsweep.store.checkpoint import read_row, verify
 from rlsweep.store.folders import fetch
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Objective, short_game
+from rlsweep.store.remote_checkpoints import refresh_checkpoints
 from rlsweep.store.rows import AUC, ENV_STEPS, SCORE, SCORE_VALID
 
 
@@ -99,8 +100,8 @@ def best_of(
         if candidates:
             checkpoint, reason = _chosen(candidates, chosen_by, at_env_steps)
             if layout.remote is not None:
-                fetch(layout, checkpoint.path)
-                verify(checkpoint.path)
+                fetch(layout, checkpoint.path, RunLayout.POLICY)
+                verify(checkpoint.path, RunLayout.POLICY)
             found.append(Best(run.objective, configuration, checkpoint, reason))
         if len(found) == top:
             return found
@@ -143,6 +144,8 @@ def _best(candidates: list[Candidate], *, maximize: bool) -> BestCheckpoint:
 
 
 def _candidates(layout: RunLayout, trial_ids: list[str], metric: str) -> list[Candidate]:
+    for trial_id in trial_ids:  # while it runs, nobody has looked
+        refresh_checkpoints(layout, trial_id)
     return [
         found
         for trial_id in trial_ids

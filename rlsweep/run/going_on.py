@@ -27,7 +27,6 @@ from rlsweep.store.manifest import (
     Objective,
     TrialRecord,
 )
-from rlsweep.store.remote_checkpoints import refresh_checkpoints
 from rlsweep.store.rows import ENV_STEPS, SCORE_VALID
 from rlsweep.store.trust import check_trusted, in_words, other_writers
 
@@ -103,7 +102,6 @@ def check_checkpoints(layout: RunLayout, storage: Storage, continuation: Continu
 def thin(layout: RunLayout, trial_id: str, objective: Objective, keep: int) -> list[Kept]:
     """Delete the whole checkpoints of a trial beyond the best `keep` and the newest; returns the others, the
     newest last: a member of a population may have more env steps in an older one."""
-    refresh_checkpoints(layout, trial_id)
     kept = _kept(layout, trial_id, objective.key)
     sign = 1.0 if objective.maximize else -1.0
     ranked = sorted(kept, key=lambda one: (math.isfinite(one.value), sign * one.value, one.env_steps))
@@ -148,8 +146,7 @@ def rewind(layout: RunLayout, trial_ids: Sequence[str], at_env_steps: int) -> di
     for trial_id, chosen in found.items():
         for one in _kept(layout, trial_id, ENV_STEPS):
             if one.env_steps > chosen.env_steps:
-                target = layout.superseded / f"{trial_id}-{one.path.name}-{uuid.uuid4().hex[:8]}"
-                move(layout, one.path, target)
+                move(layout, one.path, _superseded(layout, one.path))
         known[trial_id].status = INTERRUPTED
     manifest.write(layout)
     return {trial_id: one.env_steps for trial_id, one in found.items()}
@@ -163,9 +160,21 @@ def _set_aside(layout: RunLayout, trial_id: str) -> None:
     attempt = max(attempts, default=0) + 1
     for path, match in names.items():
         if not _is_whole(layout, path):
-            delete(layout, path)
+            _discard(layout, path)
         elif match and not match["attempt"]:
             move(layout, path, path.with_name(f"checkpoint_{attempt}-{match['index']}"))
+
+
+def _discard(layout: RunLayout, path: Path) -> None:
+    """What is not whole is deleted; in a storage behind a URI it may be, and only its row be lost."""
+    if layout.remote is None:
+        delete(layout, path)
+    else:
+        move(layout, path, _superseded(layout, path))
+
+
+def _superseded(layout: RunLayout, checkpoint: Path) -> Path:
+    return layout.superseded / f"{checkpoint.parent.name}-{checkpoint.name}-{uuid.uuid4().hex[:8]}"
 
 
 def _is_whole(layout: RunLayout, path: Path) -> bool:

@@ -18,7 +18,7 @@ from rlsweep.run.lock import locked
 from rlsweep.run.manifest import Continuation, continue_run
 from rlsweep.run.rounds import Rounds
 from rlsweep.run.tracking_store import check_tracking
-from rlsweep.store.folders import move
+from rlsweep.store.folders import delete, move
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
 from rlsweep.store.mirror import bring, mirrored
@@ -76,7 +76,8 @@ def launch(
         RunError: the run that it begins from is none; or Ray has died.
     """
     preflight.check(plan)
-    check_room(storage.root, plan.sweep.checkpoints.min_free)
+    if storage.remote is None:
+        check_room(storage.root, plan.sweep.checkpoints.min_free)
     check_tracking(storage)
     layout = storage.run(plan.sweep.name)
     if fork_of and plan.sweep.name not in storage.run_names():
@@ -117,18 +118,18 @@ def _launch(
     rounds = Rounds(plan, continuation, layout, storage)
     _set_aside([record.id for record in continuation.superseded], layout)
     continuation.manifest.write(layout)
-    _keep(files, layout.spec)
+    _keep(files, layout)
     rounds.search()
     if plan.sweep.confirm is not None and not rounds.limit:
         rounds.confirm(plan.sweep.confirm)
     return Launched(continuation.manifest, rounds.limit, rounds.is_tracked)
 
 
-def _keep(files: Sequence[Path], folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _keep(files: Sequence[Path], layout: RunLayout) -> None:
+    delete(layout, layout.spec)
     for path in files:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / kept_name(path))
+        layout.spec.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, layout.spec / kept_name(path))
 
 
 def kept_name(path: Path) -> str:

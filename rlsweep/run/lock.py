@@ -88,8 +88,10 @@ def _take_over(signs: SignsOfLife, place: str, *, has_lock: bool) -> None:
         raise PreflightError(str(error)) from None
     if before is None:
         return
-    if before.host == platform.node():
-        may_live = not has_lock and before.pid != os.getpid() and psutil.pid_exists(before.pid)
+    if has_lock and before.host == platform.node():
+        may_live = False
+    elif before.is_of_this_system:
+        may_live = before.pid != os.getpid() and psutil.pid_exists(before.pid)
     else:
         may_live = True
     if may_live and silent_seconds < DEAD_SECONDS:

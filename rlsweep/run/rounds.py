@@ -159,7 +159,9 @@ class Rounds:
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
         failures = [history.tell_failure, console.tell_failure]
         kills = Kills()
-        disk = DiskWatch(self._storage.root, sweep.checkpoints.min_free, self._standing.thin_ended)
+        # Where checkpoints go to a storage behind a URI, no disk fills up with them.
+        watched = [] if self._storage.remote else [self._storage.root]
+        disks = [DiskWatch(one, sweep.checkpoints.min_free, self._standing.thin_ended) for one in watched]
         retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
         settings.scheduler = Halting(retrying, self._halt)
         tuner = tune.Tuner(
@@ -176,7 +178,7 @@ class Rounds:
                     console,
                     Stalls(kills, sweep.failures.stall),
                     MemoryWatch(kills),
-                    disk,
+                    *disks,
                     Diagnose([history.tell, console.tell]),
                     *driver_callbacks(sweep.callbacks),
                 ],

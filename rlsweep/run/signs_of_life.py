@@ -29,17 +29,25 @@ class Owner:
     Attributes:
         user, host, pid: of the process.
         started: Unix time in seconds.
+        system: in which a pid means the same process; empty where that cannot be said. Containers may share a
+            host's name.
     """
 
     user: str
     host: str
     pid: int
     started: float
+    system: str = ""
 
     @classmethod
     def here(cls) -> Owner:
         """This process."""
-        return cls(getpass.getuser(), platform.node(), os.getpid(), time.time())
+        return cls(getpass.getuser(), platform.node(), os.getpid(), time.time(), _system())
+
+    @property
+    def is_of_this_system(self) -> bool:
+        """Whether its pid can be looked up here."""
+        return self.system == _system() if self.system else self.host == platform.node()
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
@@ -64,6 +72,15 @@ class Owner:
     def __str__(self) -> str:
         since = duration(max(0.0, time.time() - self.started))
         return f"process {self.pid} of {self.user} on {self.host}, since {since}"
+
+
+def _system() -> str:
+    """Of Linux: which start of which machine, and which namespace of pids."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""
 
 
 class SignsOfLife(Protocol):

@@ -10,6 +10,7 @@ from rlsweep.run.going_on import thin
 from rlsweep.run.stopping import Halt
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import ENDED, INTERRUPTED, PENDING, RUNNING, STOPPED, Manifest
+from rlsweep.store.remote_checkpoints import refresh_checkpoints
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +37,20 @@ class Standing:
         except OSError as error:  # a full disk; it is written whole with the next change
             logger.warning("%s cannot be written now: %s", self._layout.manifest, error)
         if status in ENDED and not is_cut_off:
-            thin(self._layout, trial_id, self._compared, self._keep)
+            self._thin(trial_id, self._keep)
 
     def thin_ended(self) -> None:
         """Leave the best checkpoint and the last one of every trial that has ended."""
         for record in self._manifest.trials:
             if record.status in ENDED:
-                thin(self._layout, record.id, self._compared, keep=1)
+                self._thin(record.id, keep=1)
+
+    def _thin(self, trial_id: str, keep: int) -> None:
+        try:
+            refresh_checkpoints(self._layout, trial_id)
+            thin(self._layout, trial_id, self._compared, keep)
+        except RunError as error:  # what is too much now is so with the next start too
+            logger.warning("checkpoints of %s are not thinned: %s", trial_id, error)
 
     def close(self, given: set[str], how: str) -> None:
         """See that the trials which Tune was given have ended: it returns as if all were done.

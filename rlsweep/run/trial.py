@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pyarrow.fs import FileType
-from ray.tune import Checkpoint, PlacementGroupFactory, Trainable
+from ray.tune import PlacementGroupFactory, Trainable
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from rlsweep.plan import Plan
@@ -28,6 +27,7 @@ from rlsweep.run.custom_metrics import CustomMetrics
 from rlsweep.run.disk import Room
 from rlsweep.run.policies import evaluate, save_policy
 from rlsweep.run.progress import Progress, env_steps_after, evaluation_row, note_reached, update
+from rlsweep.run.restoring import whole_checkpoint
 from rlsweep.run.rows import result_row
 from rlsweep.run.stopping import is_done
 from rlsweep.store import rows
@@ -231,10 +231,9 @@ class Trial(Trainable):
         """
         if not checkpoint or Path(checkpoint.partition("?")[0]).parent.name != self._trial.id:
             return
-        place = Checkpoint(checkpoint)
-        if place.filesystem.get_file_info(place.path).type == FileType.Directory:
-            with place.as_directory() as folder:
-                self.load_checkpoint(folder)
+        with whole_checkpoint(checkpoint) as folder:
+            if folder is not None:
+                self.load_checkpoint(str(folder))
 
     def _follow_curriculum(self) -> None:
         """Enter the phase that the rows so far lead to."""

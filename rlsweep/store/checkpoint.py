@@ -61,13 +61,19 @@ def file_sizes(folder: Path) -> dict[str, int]:
     return {name: seal.bytes for name, seal in _read_manifest(folder).files.items()}
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, part: str = "") -> None:
     """Compare every file with the manifest.
+
+    Args:
+        folder: of the checkpoint.
+        part: a folder in it; all of it by default.
 
     Raises:
         RunError: a file is missing or not as it was written.
     """
     for name, seal in _read_manifest(folder).files.items():
+        if not Path(name).is_relative_to(part):
+            continue
         path = folder / name
         if not path.is_file():
             raise RunError(f"{folder} is no whole checkpoint: {name} is missing")

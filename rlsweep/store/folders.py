@@ -11,14 +11,14 @@ from rlsweep.store.remote import at_once
 
 
 def delete(layout: RunLayout, folder: Path) -> None:
-    """Delete a folder of a run.
+    """Delete a folder of a run; fine where there is none.
 
     Raises:
         RunError: the storage cannot be reached.
     """
     if layout.remote is not None:
         layout.remote.delete(layout.name_of(folder))
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def move(layout: RunLayout, folder: Path, target: Path) -> None:
@@ -47,16 +47,22 @@ def copy(source: RunLayout, target: RunLayout, name: str) -> None:
         shutil.copytree(source.root / name, target.root / name)
 
 
-def fetch(layout: RunLayout, checkpoint: Path) -> None:
-    """See that all files of a whole checkpoint are here.
+def fetch(layout: RunLayout, checkpoint: Path, part: str = "") -> None:
+    """See that the files of a whole checkpoint are here.
+
+    Args:
+        layout: of the run.
+        checkpoint: its folder.
+        part: a folder in it; all of it by default.
 
     Raises:
-        RunError: the storage cannot be reached, or the checkpoint is gone.
+        RunError: the storage cannot be reached.
     """
     if layout.remote is None:
         return
     remote, name = layout.remote, layout.name_of(checkpoint)
-    missing = [one for one, size in file_sizes(checkpoint).items() if not _has_size(checkpoint / one, size)]
+    wanted = {one: size for one, size in file_sizes(checkpoint).items() if Path(one).is_relative_to(part)}
+    missing = [one for one, size in wanted.items() if not _has_size(checkpoint / one, size)]
     at_once(lambda one: remote.fetch(f"{name}/{one}", checkpoint / one), missing)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,11 @@ class RunLayout:
         return self.root / ".sent.json"
 
     @property
+    def working_copy_lock(self) -> Path:
+        """`.working-copy.lock`: held while a working copy is brought in line with its storage."""
+        return self.root / ".working-copy.lock"
+
+    @property
     def lock(self) -> Path:
         """`.lock`: held while a sweep runs here."""
         return self.root / ".lock"
@@ -129,11 +135,14 @@ class RunLayout:
 
         `checkpoint_1-000004` is of the first attempt, which was interrupted, `checkpoint_000002` of this one.
         """
-        names = {
-            path: self.CHECKPOINT.fullmatch(path.name) for path in self.trial(trial_id).glob("checkpoint_*")
-        }
-        found = {path: match for path, match in names.items() if match}
-        return sorted(found, key=lambda path: _age(found[path]))
+        folder = self.trial(trial_id)
+        return [folder / name for name in self.in_order(path.name for path in folder.glob("checkpoint_*"))]
+
+    @classmethod
+    def in_order(cls, names: Iterable[str]) -> list[str]:
+        """Those of names that are of checkpoints, oldest first."""
+        found = {name: match for name in names if (match := cls.CHECKPOINT.fullmatch(name))}
+        return sorted(found, key=lambda name: _age(found[name]))
 
 
 def is_name(text: str) -> bool:
@@ -167,7 +176,10 @@ class Storage:
         """
         if not is_remote(str(place)):
             return cls(Path(place))
-        return cls(_working_copies(str(place)), Remote.open(str(place)))
+        remote = Remote.open(str(place))
+        root = _working_copies(str(place))
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return cls(root, remote)
 
     def __str__(self) -> str:
         return self.remote.uri if self.remote else str(self.root)
@@ -182,10 +194,15 @@ class Storage:
         return RunLayout(self.root / name, self.remote.at(name) if self.remote else None)
 
     def run_names(self) -> list[str]:
-        """Of every run, in their order."""
-        here = {path.parent.name for path in self.root.glob(f"*/{RunLayout.MANIFEST}")}
-        there = self.remote.folders() if self.remote else ()
-        return sorted(here | {name for name in there if not name.startswith(".")})
+        """Of every run, in their order.
+
+        Raises:
+            RunError: the storage cannot be reached.
+        """
+        if self.remote is None:
+            return sorted(path.parent.name for path in self.root.glob(f"*/{RunLayout.MANIFEST}"))
+        manifests = self.remote.stamps(f"{name}/{RunLayout.MANIFEST}" for name in self.remote.folders())
+        return sorted(name.partition("/")[0] for name in manifests)
 
     @property
     def tracking_uri(self) -> str:
@@ -205,6 +222,7 @@ class Storage:
 
 def _working_copies(uri: str) -> Path:
     """The folder of this user for working copies of a storage."""
+    uri = uri.rstrip("/")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", uri.partition("?")[0]).strip("_")
     return Path(cache) / "rlsweep" / f"{readable}-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -18,11 +17,15 @@ from rlsweep.store.working_copy import WorkingCopy
 logger = logging.getLogger(__name__)
 
 SEND_SECONDS = 5.0
-"""Between two looks at what has changed. A checkpoint that gets there before its row does not count."""
+SHARE_OF_TIME = 0.05
+"""Between two looks at what has changed, and which share of the time looking and sending may take."""
 
 LAST_TRIES = 6
 WAIT_SECONDS = 10.0
 """When a sweep ends and its storage does not answer: how often it is tried again, and after how long."""
+
+READER_SECONDS = 60.0
+"""How long a reader waits for another one that brings the same run here."""
 
 
 @contextmanager
@@ -38,11 +41,10 @@ def mirrored(layout: RunLayout) -> Iterator[None]:
     if layout.remote is None:
         yield
         return
-    with FileLock(_lock_of(layout)):  # a reader has it for the time of a look
-        copy = WorkingCopy(layout, layout.remote)
+    with FileLock(layout.working_copy_lock):  # a reader has it for the time of a look
+        copy = WorkingCopy(layout, layout.remote, writes=True)
         try:
             copy.pull()
-            copy.claim()
         except RunError as error:
             raise PreflightError(str(error)) from None
         try:
@@ -66,27 +68,23 @@ def bring(layout: RunLayout) -> None:
 
 
 def send(layout: RunLayout) -> None:
-    """Send what was made from a run here, as its report; whoever writes to it here does so anyway.
-
-    Raises:
-        RunError: the storage cannot be reached.
-    """
-    _if_nobody_writes(layout, WorkingCopy.push)
+    """Send what was made from a run here, as its report, if that can be done; one that is written to here is
+    sent anyway."""
+    try:
+        _if_nobody_writes(layout, WorkingCopy.push)
+    except RunError as error:
+        logger.warning("what was made of %s is here alone: %s", layout.root.name, error)
 
 
 def _if_nobody_writes(layout: RunLayout, act: Callable[[WorkingCopy], None]) -> None:
     if layout.remote is None:
         return
-    layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout.root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(_lock_of(layout), timeout=0):
+        with FileLock(layout.working_copy_lock, timeout=0 if layout.owner.exists() else READER_SECONDS):
             act(WorkingCopy(layout, layout.remote))
     except Timeout:
         pass
-
-
-def _lock_of(layout: RunLayout) -> Path:
-    return layout.root / ".working-copy.lock"
 
 
 @contextmanager
@@ -102,23 +100,25 @@ def _sending(copy: WorkingCopy) -> Iterator[None]:
 
 
 def _send_until(ends: threading.Event, copy: WorkingCopy) -> None:
-    has_warned = False
-    while not ends.wait(SEND_SECONDS):
+    has_warned, pause = False, SEND_SECONDS
+    while not ends.wait(pause):
+        started = time.monotonic()
         try:
             copy.push()
             has_warned = False
-        except RunError as error:
+        except (RunError, OSError) as error:  # the storage, or a disk here that is full
             if not has_warned:
-                logger.warning("the storage does not take what is sent, it is tried again: %s", error)
+                logger.warning("the run cannot be sent to its storage now, it is tried again: %s", error)
             has_warned = True
+        pause = max(SEND_SECONDS, (time.monotonic() - started) / SHARE_OF_TIME)
 
 
 def _send_last(copy: WorkingCopy, layout: RunLayout) -> str:
     """Send the rest; why it could not be sent, as words, or nothing."""
     for left in reversed(range(LAST_TRIES)):
         try:
-            copy.push()
-        except RunError as error:
+            copy.push(all_of_it=True)
+        except (RunError, OSError) as error:
             if not left:
                 return f"the storage does not have all of {layout.root}: {error}; start it again to send it"
             time.sleep(WAIT_SECONDS)

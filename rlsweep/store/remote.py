@@ -66,7 +66,10 @@ class Remote:
         """
         from pyarrow.fs import FileSystem
 
-        if urlsplit(uri).password:
+        if (
+            urlsplit(uri).password
+            or without_credentials(f"?{urlsplit(uri).query}") != f"?{urlsplit(uri).query}"
+        ):
             raise UsageError(
                 f"--storage {without_credentials(uri)} was given with a key, which would end up in logs; "
                 "leave keys to the environment (AWS_ACCESS_KEY_ID, AWS_PROFILE, …)"
@@ -89,10 +92,20 @@ class Remote:
         return f"{folder.rstrip('/')}/{quote(name, safe='/=,+@:')}{mark}{query}"
 
     def folders(self) -> list[str]:
-        """Names of the folders in this one, in their order."""
+        """Names of the folders in this one, in their order; none where it is not there itself.
+
+        Raises:
+            RunError: nor is the bucket.
+        """
         from pyarrow.fs import FileType
 
-        return sorted(one.base_name for one in self._infos("") if one.type == FileType.Directory)
+        found = sorted(one.base_name for one in self._infos("") if one.type == FileType.Directory)
+        bucket = self._path.partition("/")[0]
+        if not found and bucket:
+            with self._reached():
+                if self._filesystem.get_file_info(bucket).type == FileType.NotFound:
+                    raise RunError(f"{self.uri}: there is no {bucket!r}")
+        return found
 
     def files(self, under: str = "") -> dict[str, Stamp]:
         """Every file below a folder, by its name from here; none where there is no such folder."""
@@ -111,10 +124,12 @@ class Remote:
 
     def read(self, name: str) -> bytes | None:
         """A file's content; None where there is none."""
-        if not self.stamps([name]):
-            return None
-        with self._reached(), self._filesystem.open_input_stream(self._at(name)) as stream:
-            return bytes(stream.read())
+        with self._reached():
+            try:
+                with self._filesystem.open_input_stream(self._at(name)) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file."""
@@ -123,26 +138,31 @@ class Remote:
             with self._filesystem.open_output_stream(self._at(name)) as stream:
                 stream.write(content)
 
-    def fetch(self, name: str, target: Path, there: Stamp | None = None) -> None:
-        """Copy a file from there to here, where it replaces another at once.
+    def fetch(self, name: str, target: Path, there: Stamp | None = None) -> bool:
+        """Copy a file from there to here, where it replaces another at once; whether it was there.
 
         Args:
             name: of it.
             target: what it is to be here.
             there: its stamp, if it is to have that time here too.
         """
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
         content = self.read(name)
         if content is None:
-            raise RunError(f"{self.uri_of(name)} is not there any more")
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".partial")
         partial.write_bytes(content)
         if there is not None:
             os.utime(partial, (there.seconds, there.seconds))
         partial.replace(target)
+        return True
 
     def send(self, source: Path, name: str) -> None:
-        """Copy a file from here to there."""
+        """Copy a file from here to there.
+
+        Raises:
+            FileNotFoundError: it is not here.
+        """
         self.write(name, source.read_bytes())
 
     def delete(self, name: str) -> None:
@@ -197,11 +217,13 @@ class Remote:
     def _reached(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except RunError:
+            raise
+        except Exception as error:  # pyarrow raises OSError, what fsspec's file systems do nobody knows
             raise RunError(f"{self.uri}: {without_credentials(str(error))}") from None
 
 
-def at_once(act: Callable[[str], None], names: Iterable[str]) -> None:
+def at_once(act: Callable[[str], object], names: Iterable[str]) -> None:
     """Send, fetch or copy many files; raises what one of them has raised."""
     with ThreadPoolExecutor(TRANSFERS) as threads:
         list(threads.map(act, names))

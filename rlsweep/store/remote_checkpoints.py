@@ -11,12 +11,13 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rlsweep.errors import RunError
 from rlsweep.store.checkpoint import PROGRESS, file_sizes, read_row
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.remote import Remote, Stamp, at_once
-from rlsweep.store.rows import ENV_STEPS
+from rlsweep.store.rows import ENV_STEPS, SECONDS
 from rlsweep.store.sent_files import checkpoint_file
 
 TAIL_BYTES = 2**16
@@ -57,7 +58,7 @@ def place_checkpoints(
         trial_ids = [one.name for one in layout.root.iterdir() if one.is_dir()]
     for folder in [one for trial_id in trial_ids for one in layout.checkpoint_folders(trial_id)]:
         if layout.name_of(folder) not in found:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     small = {
         f"{name}/{file}": files[file]
         for name, files in found.items()
@@ -66,10 +67,23 @@ def place_checkpoints(
     }
     at_once(lambda name: remote.fetch(name, layout.root / name, small[name]), small)
     for name, files in found.items():
-        folder = layout.root / name
-        if not _is_whole(folder, {name: stamp.bytes for name, stamp in files.items()}) or _is_ahead(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+        if not _is_whole(layout.root / name, {name: stamp.bytes for name, stamp in files.items()}):
+            _empty(layout.root / name)
+    for trial_id in {name.partition("/")[0] for name in found}:
+        _hide_unknown(layout, trial_id)
+
+
+def _hide_unknown(layout: RunLayout, trial_id: str) -> None:
+    """Take newest checkpoints whose rows are missing in the history for not whole."""
+    for folder in reversed(layout.checkpoints(trial_id)):
+        if _has_row(layout.result_json(trial_id), read_row(folder)):
+            return  # so have those before it
+        _empty(folder)
+
+
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _is_here(path: Path, there: Stamp) -> bool:
@@ -87,24 +101,23 @@ def _is_whole(folder: Path, sizes: Mapping[str, int]) -> bool:
     return all(sizes.get(name) == size for name, size in wanted.items())
 
 
-def _is_ahead(folder: Path) -> bool:
-    """Whether its row is missing in the history."""
-    env_steps = read_row(folder)[ENV_STEPS]
-    history = folder.parent / RunLayout.RESULT_JSON
+def _has_row(history: Path, row: Mapping[str, Any]) -> bool:
+    """Whether a history has a row: another attempt's has another time."""
     if not history.exists():
-        return True
+        return False
     start = max(0, history.stat().st_size - TAIL_BYTES)
-    return not any(_reaches(history, one, env_steps) for one in ([start, 0] if start else [0]))
+    wanted = row.get(ENV_STEPS), row.get(SECONDS)
+    for at in [start, 0] if start else [0]:
+        with history.open("rb") as stream:
+            stream.seek(at)
+            if any(_key(line) == wanted for line in stream):
+                return True
+    return False
 
 
-def _reaches(history: Path, start: int, env_steps: int) -> bool:
-    with history.open("rb") as stream:
-        stream.seek(start)
-        return any(_env_steps(line) >= env_steps for line in stream)
-
-
-def _env_steps(line: bytes) -> int:
+def _key(line: bytes) -> tuple[Any, Any] | None:
     try:
-        return int(json.loads(line)[ENV_STEPS])
-    except (ValueError, LookupError, TypeError):  # cut off, or no row
-        return -1
+        row = json.loads(line)
+        return row.get(ENV_STEPS), row.get(SECONDS)
+    except (ValueError, AttributeError):  # cut off, or no row
+        return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from rlsweep.errors import RunError
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.remote import Remote, Stamp, at_once
 from rlsweep.store.remote_checkpoints import place_checkpoints
@@ -22,7 +24,10 @@ from rlsweep.store.sent_files import is_derived, is_state
 logger = logging.getLogger(__name__)
 
 WRITER = ".writer"
-"""In the storage: the working copy that wrote there last."""
+"""In the storage: the token of the working copy that writes there, or did so last."""
+
+BYTES_PER_SECOND = 500_000
+"""A file that grows is sent whole: one of 5 MB every ten seconds, not with every row."""
 
 
 @dataclass(frozen=True)
@@ -39,66 +44,93 @@ class WorkingCopy:
     Args:
         layout: of the run.
         remote: of it.
+        writes: the run's lock is held: state is sent, and not only what can be made again from it.
 
     Every method raises `RunError` where the storage cannot be reached.
     """
 
-    def __init__(self, layout: RunLayout, remote: Remote) -> None:
+    def __init__(self, layout: RunLayout, remote: Remote, *, writes: bool = False) -> None:
         self._layout = layout
         self._remote = remote
-        self._id, self._common = _read(layout.sent)
+        self._writes = writes
+        self._has_claimed = False
+        self._token, self._common = _read(layout.sent)
+        self._next_sending: dict[str, float] = {}
 
     def pull(self) -> None:
         """Bring the working copy in line with the storage.
 
         Where this copy wrote there last, what is here counts, and is sent with the next `push`. Otherwise
         another machine has gone on with the run: its files count, and what has changed here as well moves to
-        `superseded/`.
+        `superseded/`. What is missing here is fetched in either case.
         """
-        self._layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._layout.root.mkdir(parents=True, exist_ok=True)
         there = self._remote.files()
-        is_newest = self._is_writer()
         state = {name: stamp for name, stamp in there.items() if is_state(name)}
-        wanted = [name for name, stamp in state.items() if not self._has(name, stamp, is_newest=is_newest)]
-        if not is_newest:
-            for name in wanted:
-                self._set_aside(name, state[name])
-            for name in [name for name in self._common if is_state(name) and name not in there]:
-                self._here(name).unlink(missing_ok=True)
-                del self._common[name]
-        self._fetch(wanted, there)
-        place_checkpoints(self._layout, self._remote, there)
-        self._write()
+        if not state and any(map(is_state, self._common)):
+            raise RunError(
+                f"{self._remote.uri} has nothing of this run any more; if that is no mistake of an address "
+                f"or a profile, delete {self._layout.root} too"
+            )
+        try:
+            if self._is_writer():
+                wanted = [name for name in state if not self._here(name).exists()]
+            else:
+                wanted = [name for name, stamp in state.items() if not self._has(name, stamp)]
+                gone = [name for name in self._common if is_state(name) and name not in state]
+                for name in (*wanted, *gone):
+                    self._make_room(name, state.get(name))
+            self._fetch(wanted, there)
+            self._common = {name: pair for name, pair in self._common.items() if name in there}
+            place_checkpoints(self._layout, self._remote, there)
+        finally:
+            self._write()
 
-    def claim(self) -> None:
-        """Be the one that writes there."""
-        self._remote.write(WRITER, self._id.encode())
-
-    def push(self) -> None:
+    def push(self, *, all_of_it: bool = False) -> None:
         """Send what has changed here: histories first, the manifest last.
 
-        Only what can be made again where another copy writes there.
+        Args:
+            all_of_it: also large files that were sent a short while ago.
         """
-        is_writer = self._is_writer()
+        may_write = self._writes and self._claim()
         found = {
-            name: _stamp(self._here(name))
+            name: stamp
             for name in self._files()
-            if is_derived(name) or (is_writer and is_state(name))
+            if (is_derived(name) or (may_write and is_state(name))) and (stamp := _stamp(self._here(name)))
         }
-        changed = [one for one in found if one not in self._common or self._common[one].here != found[one]]
-        first, last = [one for one in changed if one != RunLayout.MANIFEST], [RunLayout.MANIFEST]
-        for names in (first, last if len(first) < len(changed) else []):
-            at_once(lambda name: self._remote.send(self._here(name), name), names)
+        now = time.monotonic()
+        changed = [
+            name
+            for name, stamp in found.items()
+            if (name not in self._common or self._common[name].here != stamp)
+            and (all_of_it or now >= self._next_sending.get(name, now))
+        ]
+        if not changed:
+            return
+        manifest = [name for name in changed if name == RunLayout.MANIFEST]
+        at_once(self._send, [name for name in changed if name not in manifest])
+        at_once(self._send, manifest)
         for name, stamp in self._remote.stamps(changed).items():
             self._common[name] = _Pair(found[name], stamp)
-        if is_writer:
-            for name in [name for name in self._common if not self._here(name).exists()]:
-                self._remote.delete(name)
-                del self._common[name]
+            self._next_sending[name] = now + found[name].bytes / BYTES_PER_SECOND
         self._write()
 
+    def _claim(self) -> bool:
+        """Be the one that writes there, from the first time on; whether it still is.
+
+        The token is a new one each time, and noted here first: a copy of this folder from before, put back
+        from a backup, is not taken for the newest.
+        """
+        if self._has_claimed:
+            return self._is_writer()
+        self._token = uuid.uuid4().hex
+        self._write()
+        self._remote.write(WRITER, self._token.encode())
+        self._has_claimed = True
+        return True
+
     def _is_writer(self) -> bool:
-        return self._remote.read(WRITER) == self._id.encode()
+        return self._remote.read(WRITER) == self._token.encode()
 
     def _here(self, name: str) -> Path:
         return self._layout.root / name
@@ -109,48 +141,58 @@ class WorkingCopy:
             folders[:] = [one for one in folders if not RunLayout.CHECKPOINT.fullmatch(one)]
             yield from (self._layout.name_of(Path(folder) / one) for one in files)
 
-    def _has(self, name: str, stamp: Stamp, *, is_newest: bool) -> bool:
-        """Whether a file need not be fetched; one that was deleted here is not where this copy is newest."""
-        known = self._common.get(name)
-        if is_newest:
-            return known is not None or self._here(name).exists()
-        return known is not None and known.there == stamp and self._here(name).exists()
+    def _has(self, name: str, there: Stamp) -> bool:
+        return name in self._common and self._common[name].there == there and self._here(name).exists()
 
-    def _set_aside(self, name: str, there: Stamp) -> None:
+    def _make_room(self, name: str, there: Stamp | None) -> None:
+        """For what the storage has instead, or has no more; what was not sent from here is set aside."""
         path, known = self._here(name), self._common.get(name)
-        if not path.exists() or _stamp(path).bytes == there.bytes or (known and known.here == _stamp(path)):
+        here = _stamp(path)
+        if here is None or (there is not None and here.bytes == there.bytes):
+            return
+        if known is not None and known.here == here:
+            path.unlink()
             return
         target = self._layout.superseded / f"{name.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
         target.parent.mkdir(exist_ok=True)
         path.replace(target)
         logger.warning("another machine has gone on; your %s, which it did not know, is now %s", path, target)
 
+    def _send(self, name: str) -> None:
+        try:
+            self._remote.send(self._here(name), name)
+        except FileNotFoundError:  # it has gone meanwhile
+            return
+
     def _fetch(self, names: Iterable[str], there: Mapping[str, Stamp]) -> None:
-        names = list(names)
-        at_once(lambda name: self._remote.fetch(name, self._here(name), there[name]), names)
-        for name in names:
-            self._common[name] = _Pair(_stamp(self._here(name)), there[name])
+        def fetch(name: str) -> None:
+            if self._remote.fetch(name, self._here(name), there[name]) and (here := _stamp(self._here(name))):
+                self._common[name] = _Pair(here, there[name])
+
+        at_once(fetch, names)
 
     def _write(self) -> None:
+        files = {name: [*astuple(pair.here), *astuple(pair.there)] for name, pair in self._common.items()}
         partial = self._layout.sent.with_suffix(".partial")
-        common = {name: asdict(pair) for name, pair in self._common.items()}
-        partial.write_text(json.dumps({"id": self._id, "files": common}), "utf-8")
+        partial.write_text(json.dumps({"token": self._token, "files": files}), "utf-8")
         partial.replace(self._layout.sent)
 
 
-def _stamp(path: Path) -> Stamp:
-    found = path.stat()
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
     return Stamp(found.st_size, found.st_mtime)
 
 
 def _read(path: Path) -> tuple[str, dict[str, _Pair]]:
-    """A copy's id, and what it has in common; a new copy where that is damaged or there is none."""
+    """A copy's token, and what it has in common; a new copy where that is damaged or there is none."""
     try:
         noted = json.loads(path.read_text("utf-8"))
         pairs = {
-            name: _Pair(Stamp(**pair["here"]), Stamp(**pair["there"]))
-            for name, pair in noted["files"].items()
+            name: _Pair(Stamp(*numbers[:2]), Stamp(*numbers[2:])) for name, numbers in noted["files"].items()
         }
-        return str(noted["id"]), pairs
+        return str(noted["token"]), pairs
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return uuid.uuid4().hex, {}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback import free_port
 from object_store import BUCKET, object_store
 
 from rlsweep.errors import RunError, UsageError
+from rlsweep.run.doctor_runs import run_findings
+from rlsweep.run.signs_of_life import Owner
 from rlsweep.store.layout import Storage
 from rlsweep.store.remote import Remote, is_remote
 
@@ -63,8 +67,8 @@ def test_what_was_written_is_read(remote: Remote, tmp_path: Path) -> None:
     assert (tmp_path / "here" / "copy").stat().st_mtime == pytest.approx(run.files()["sweep.json"].seconds)
     run.send(tmp_path / "here" / "copy", "again")
     assert run.read("again") == b"{}"
-    with pytest.raises(RunError, match="is not there any more"):
-        run.fetch("nothing", tmp_path / "here" / "nothing")
+    assert not run.fetch("nothing", tmp_path / "here" / "nothing")
+    assert not (tmp_path / "here" / "nothing").exists()
 
 
 def test_folders_are_moved_copied_and_deleted(remote: Remote) -> None:
@@ -87,9 +91,13 @@ def test_the_query_of_a_uri_stays(remote: Remote) -> None:
     assert found.at("sweep").uri_of("a b") == "s3://b/runs/sweep/a%20b?region=eu-west-1"
 
 
-def test_a_key_in_a_uri_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://user:hunter2@bucket/runs", "abfs://c@host/runs?client_secret=hunter2", "s3://b?token=hunter2"],
+)
+def test_a_key_in_a_uri_is_refused_and_not_repeated(uri: str) -> None:
     with pytest.raises(UsageError, match="leave keys to the environment") as caught:
-        Storage.at("s3://user:hunter2@bucket/runs")
+        Storage.at(uri)
     assert "hunter2" not in str(caught.value)
 
 
@@ -102,12 +110,39 @@ def test_a_bucket_that_is_not_there_is_named(remote: Remote) -> None:
     if remote.uri.startswith("s3"):
         with pytest.raises(RunError, match=r"s3://nobody.*does not exist"):
             Remote.open("s3://nobody/runs").write("a", b"")
+        with pytest.raises(RunError, match="there is no 'nobody'"):
+            Remote.open("s3://nobody/runs").folders()
 
 
 def test_each_storage_has_its_own_working_copies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     one, two = Storage.at("file:///a/b"), Storage.at("file:///a_b")
     assert one.root != two.root
+    assert one.root == Storage.at("file:///a/b/").root
+    assert one.root.stat().st_mode & 0o777 == 0o700
     assert one.root.is_relative_to(tmp_path / "rlsweep")
     assert one.address == "file:///a/b"
     assert Storage.at(tmp_path).address == str(tmp_path)
+
+
+def test_doctor_says_who_writes_to_a_storage(remote: Remote, tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "here", remote)
+    assert [one.text for one in run_findings(storage)] == [f"{storage} answers; it has no run"]
+    for name in ("at_rest", "in_use"):
+        remote.write(f"{name}/sweep.json", b"{}")
+    remote.write("no_run/params.json", b"{}")
+    ada = Owner("ada", "another-machine", 17, time.time())
+    remote.write("in_use/.owner.json", ada.to_json())
+    used, rest = run_findings(storage)
+    assert used.text.startswith("in_use is in use by process 17 of ada on another-machine")
+    assert rest.text == f"1 run at {storage} in nobody's use"
+
+
+def test_doctor_names_a_storage_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    storage = Storage(tmp_path, Remote.open(f"s3://{BUCKET}/runs"))
+    (finding,) = run_findings(storage)
+    assert finding.level == "problem"
+    assert f"s3://{BUCKET}/runs: " in finding.text
+    assert "AWS_ENDPOINT_URL" in finding.remedy

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
+import time
 from pathlib import Path
 
 import pytest
+from object_store import BUCKET, object_store
+from pyarrow.fs import copy_files
 
 from rlsweep.errors import PreflightError, RunError
 from rlsweep.run.fork import copy as copy_trial
 from rlsweep.run.going_on import thin, tune_config
 from rlsweep.run.lock import locked
+from rlsweep.run.restoring import whole_checkpoint
 from rlsweep.run.signs_of_life import Owner
 from rlsweep.store.checkpoint import PROGRESS, verify, write_manifest
 from rlsweep.store.folders import fetch
@@ -18,6 +24,8 @@ from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import CHECKPOINT, TRIAL, Objective, TrialRecord
 from rlsweep.store.mirror import bring, mirrored, send
 from rlsweep.store.remote import Remote
+from rlsweep.store.remote_checkpoints import refresh_checkpoints
+from rlsweep.store.working_copy import WorkingCopy
 
 SCORE = Objective("score", "maximize")
 
@@ -52,13 +60,13 @@ def rows(layout: RunLayout) -> list[int]:
     return [json.loads(line)["env_steps"] for line in layout.result_json("t").read_text().splitlines()]
 
 
-def save(there: Path, name: str, env_steps: int, score: float = 1.0) -> Path:
+def save(there: Path, name: str, env_steps: int, score: float = 1.0, **row: float) -> Path:
     """What a trial's machine sends to the storage."""
     folder = there / "sweep" / "t" / name
     folder.mkdir(parents=True)
     (folder / "weights").write_text(name)
     (folder / PROGRESS).write_text("{}")
-    write_manifest(folder, {"env_steps": env_steps, "score": score, "score_valid": True})
+    write_manifest(folder, {"env_steps": env_steps, "score": score, "score_valid": True, **row})
     return folder
 
 
@@ -78,14 +86,75 @@ def test_what_one_machine_writes_another_reads(layout: RunLayout, elsewhere: Run
     bring(elsewhere)
     assert rows(elsewhere) == [1, 2, 3]
     assert elsewhere.manifest.read_text() == '{"a": 1}'
-    layout.result_json("t").with_name(RunLayout.ERROR_TXT).write_text("trace")
+
+
+def test_what_is_missing_here_is_fetched_and_nothing_is_deleted_there(layout: RunLayout, there: Path) -> None:
+    write(layout, 1, 2)
+    save(there, "checkpoint_000000", 2)
+    sent = {path: path.read_bytes() for path in there.rglob("*.json") if path.name != ".writer"}
+    layout.result_json("t").unlink()
+    layout.manifest.unlink()
+    bring(layout)
+    assert rows(layout) == [1, 2]
+    for path in [*layout.trial("t").rglob("*"), layout.manifest]:
+        if path.is_file():
+            path.unlink()
     write(layout)
-    layout.result_json("t").with_name(RunLayout.ERROR_TXT).unlink()
-    bring(elsewhere)
-    assert elsewhere.trial("t").joinpath(RunLayout.ERROR_TXT).exists()
-    write(layout)
-    bring(elsewhere)
-    assert not elsewhere.trial("t").joinpath(RunLayout.ERROR_TXT).exists(), "what is deleted is gone for all"
+    assert rows(layout) == [1, 2]
+    assert len(layout.checkpoints("t")) == 1
+    assert {path: path.read_bytes() for path in sent} == sent
+
+
+def test_a_storage_that_has_lost_a_run_takes_nothing_with_it(layout: RunLayout, there: Path) -> None:
+    write(layout, 1, 2)
+    write_rows(layout, 3)
+    there.rename(there.with_name("moved"))
+    with pytest.raises(RunError, match="has nothing of this run any more"):
+        bring(layout)
+    assert rows(layout) == [1, 2, 3]
+
+
+def test_a_working_copy_that_was_put_back_is_not_the_newest(layout: RunLayout, there: Path) -> None:
+    write(layout, 100)
+    shutil.copytree(layout.root, layout.root.with_name("backup"))
+    write(layout, 200, 300)
+    save(there, "checkpoint_000000", 300)
+    shutil.rmtree(layout.root)
+    layout.root.with_name("backup").rename(layout.root)
+    write(layout, 400)
+    assert rows(layout) == [100, 200, 300, 400]
+    assert len(layout.checkpoints("t")) == 1
+
+
+def test_a_row_of_another_attempt_is_not_that_of_a_checkpoint(layout: RunLayout, there: Path) -> None:
+    write(layout, 100, 200)
+    save(there, "checkpoint_000000", 100)
+    save(there, "checkpoint_000001", 200, seconds=7.0)  # made again, and not sent
+    bring(layout)
+    assert [path.name for path in layout.checkpoints("t")] == ["checkpoint_000000"]
+
+
+def test_sending_goes_on_after_a_full_disk_and_skips_what_has_gone(
+    layout: RunLayout, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlsweep.store.mirror.SEND_SECONDS", 0.05)
+    layout.root.mkdir(parents=True)
+    with mirrored(layout):
+        write_rows(layout, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr(WorkingCopy, "push", full_disk)
+            time.sleep(0.3)
+        write_rows(layout, 2)
+        (layout.trial("t") / RunLayout.ERROR_TXT).symlink_to(layout.root / "nothing")
+        sent = there / "sweep" / "t" / "result.json"
+        deadline = time.monotonic() + 300
+        while not sent.exists() or sent.read_text() != layout.result_json("t").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def full_disk(_: WorkingCopy, **__: bool) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_locks_and_what_tune_keeps_stay_where_they_are(layout: RunLayout, there: Path) -> None:
@@ -179,6 +248,7 @@ def test_a_trial_goes_on_from_the_storage(layout: RunLayout, there: Path) -> Non
     assert sorted(path.name for path in (there / "sweep" / "t").glob("checkpoint_*")) == names
     assert [path.name for path in layout.checkpoints("t")] == names
     save(there, "checkpoint_000000", 300, 99.0)
+    refresh_checkpoints(layout, "t")
     assert [one.path.name for one in thin(layout, "t", SCORE, keep=1)] == ["checkpoint_000000"], (
         "it looks there"
     )
@@ -206,7 +276,7 @@ def test_two_machines_do_not_write_at_once(
     with locked(layout):
         found = Owner.read(owner)
         assert found is not None
-        monkeypatch.setattr("platform.node", lambda: "another-machine")
+        monkeypatch.setattr("rlsweep.run.signs_of_life._system", lambda: "another machine of that name")
         message = rf"{there}/sweep is in use by process {found.pid} of"
         with pytest.raises(PreflightError, match=message), locked(elsewhere):
             pass
@@ -215,3 +285,32 @@ def test_two_machines_do_not_write_at_once(
     assert not owner.exists()
     with locked(elsewhere):
         pass
+
+
+@pytest.mark.parametrize("place", ["s3", "folder"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    place: str, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [save(there, f"checkpoint_1-00000{index}", index) for index in range(3)]
+    (folders[2] / "weights").write_text("checkpoint_2-000002")
+    address = f"{there}/sweep/t/checkpoint_1-000002"
+    if place == "s3":
+        with object_store() as server:
+            for name, value in server.items():
+                monkeypatch.setenv(name, value)
+            copy_files(f"{there}/sweep", f"s3://{BUCKET}/runs/sweep")
+            check_it_is_the_one_before(f"s3://{BUCKET}/runs/sweep/t/checkpoint_1-000002")
+            with whole_checkpoint(f"s3://{BUCKET}/runs/sweep/t/checkpoint_1-000009") as folder:
+                assert folder is None
+        return
+    check_it_is_the_one_before(address)
+    for one in folders:
+        (one / "weights").write_text("damaged")
+    with pytest.raises(RunError, match="checkpoint_1-000002 is damaged"), whole_checkpoint(address):
+        pass
+
+
+def check_it_is_the_one_before(address: str) -> None:
+    with whole_checkpoint(address) as folder:
+        assert folder is not None
+        assert (folder / "weights").read_text() == "checkpoint_1-000001"
