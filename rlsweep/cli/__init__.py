@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rlsweep.cli import doctor, policies, runs, specs, ui  # noqa: F401  they add their commands to the app
+from rlsweep.cli import doctor, jobs, policies, runs, specs, ui  # noqa: F401  they add their commands to the app
 from rlsweep.cli.app import app, messages
 from rlsweep.errors import RlsweepError
 from rlsweep.run.exposure import keep_ray_local

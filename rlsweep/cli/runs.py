@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -28,9 +29,11 @@ from rlsweep.cli.app import (
     run_layout,
 )
 from rlsweep.cli.bests import env_steps_at
+from rlsweep.cli.jobs import submit_run
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RlsweepError, TrialsFailedError
+from rlsweep.run.heads import is_head
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import FAILED, RUNNING
 from rlsweep.store.mirror import bring, mirrored, send
@@ -64,7 +67,7 @@ def run(
     ] = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
-    """Run a sweep; run again, it goes on where it was interrupted."""
+    """Run a sweep; run again, it goes on where it was interrupted. RAY_ADDRESS=http://… submits it."""
     settings = [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
     loaded = load_spec(spec, profile, settings)
     forked_from = loaded.sweep.name
@@ -72,6 +75,14 @@ def run(
         loaded = load_spec(spec, profile, [*settings, f"name={fork}"])
     if dry_run:
         show_plan(loaded, storage)
+        return
+    if is_head():
+        flags = {"--cpu": cpu, "--supersede": supersede, "--trust": trust}
+        arguments = [spec, *(["--profile", profile] if profile else [])]
+        arguments += [part for one in overrides or [] for part in ("--set", one)]
+        arguments += [name for name, is_set in flags.items() if is_set]
+        arguments += [*(["--retry", retry.value] if retry else []), *(["--fork", fork] if fork else [])]
+        submit_run(loaded, arguments, os.environ["RAY_ADDRESS"], storage)
         return
     from rlsweep.plan import make
     from rlsweep.run.forecast import summarize

@@ -136,12 +136,13 @@ def show_plan(
     from rlsweep.plan import make
     from rlsweep.rl import preflight
     from rlsweep.run.forecast import summarize, this_machine
+    from rlsweep.run.heads import is_head
     from rlsweep.run.session import quiet_libraries, ray_session
     from rlsweep.run.throughput import probe_throughput
 
     quiet_libraries()
     is_said = cpus is not None or gpus is not None
-    asks_ray = probe or (bool(os.environ.get("RAY_ADDRESS")) and not is_said)
+    asks_ray = probe or (bool(os.environ.get("RAY_ADDRESS")) and not is_head() and not is_said)
     with ray_session() if asks_ray else nullcontext(this_machine(cpus, gpus)) as machine, located(loaded):
         planned = make(loaded.sweep, machine)
         preflight.check(planned, most=MAX_CONFIGS_BUILT)

@@ -11,9 +11,11 @@ from typing import Any
 import psutil
 import ray
 
+from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine
 from rlsweep.plan.packing import Node
 from rlsweep.run.exposure import check_exposure, keep_token_private, make_private_folder
+from rlsweep.run.heads import is_head
 
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
@@ -41,8 +43,14 @@ def ray_session() -> Iterator[Machine]:
         What it can hand out.
 
     Raises:
-        PreflightError: others could run code in the Ray that would be started here.
+        PreflightError: others could run code in the Ray that would be started here, or RAY_ADDRESS names what
+            no driver can join.
     """
+    if is_head():
+        raise PreflightError(
+            f"RAY_ADDRESS={os.environ['RAY_ADDRESS']} takes jobs (rlsweep submit); for this, name the "
+            "cluster itself, HEAD:6379, or say --cpus and --gpus"
+        )
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     is_local = not os.environ.get("RAY_ADDRESS")

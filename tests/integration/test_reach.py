@@ -98,7 +98,7 @@ def status_of(port: int, password: str = "") -> int:
     credentials = base64.b64encode(f"admin:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"} if password else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=120) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

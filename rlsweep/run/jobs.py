@@ -1,0 +1,200 @@
+"""Jobs of a Ray cluster, through the Jobs API on its head: submitted, followed, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+
+from rlsweep.errors import PreflightError, RunError
+
+logger = logging.getLogger(__name__)
+
+_CHATTY = (
+    *("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"),
+    *("ray._private.runtime_env.packaging", "ray._private.runtime_env.working_dir"),
+)
+"""Loggers that name every file that is not sent."""
+
+TOLD_TO_STOP = 143
+"""Exit code of a sweep that got SIGTERM, though nobody has stopped its job: its node goes down."""
+
+TRIES = 30
+"""For a job, where the head has no agent yet."""
+
+POLL_SECONDS = 2.0
+AWAY_SECONDS = 600.0
+"""Between two questions to the head, and how long it may not answer before nobody follows any more."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the cluster.
+
+    Attributes:
+        id: its submission id.
+        status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
+        exit_code: of its command; None while that runs, or where its process was lost.
+        message: what Ray says of it.
+    """
+
+    id: str
+    status: str
+    exit_code: int | None
+    message: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not go on."""
+        return bool(JobStatus(self.status).is_terminal())
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its process or its node died, rather than that its command ended."""
+        has_died = self.exit_code is None or self.exit_code < 0 or self.exit_code == TOLD_TO_STOP
+        return self.status == JobStatus.FAILED and has_died
+
+
+class _Said:
+    """What a job says, told once, though each connection begins with its first word."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._heard = self._told = 0
+
+    def begin(self) -> None:
+        """A new connection."""
+        self._heard = 0
+
+    def hear(self, text: str) -> None:
+        """Tell of a text what was not told before."""
+        self._heard += len(text)
+        new = self._heard - self._told
+        if new > 0:
+            self._told = self._heard
+            self._tell(text[max(0, len(text) - new) :])
+
+
+class Jobs:
+    """The jobs of one cluster.
+
+    Args:
+        address: of its head's dashboard, `http://head:8265`.
+
+    Raises:
+        PreflightError: nobody answers there, or not without a token.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS counts more than what is said here
+        with self._asked(PreflightError):
+            self._client = JobSubmissionClient(address)
+
+    def attempts(self, name: str) -> list[Job]:
+        """The jobs that are called `NAME-1`, `NAME-2`, …, in that order."""
+        with self._asked(RunError):
+            found = [one for one in self._client.list_jobs() if _attempt(one.submission_id, name)]
+        return [_job(one) for one in sorted(found, key=lambda one: _attempt(one.submission_id, name))]
+
+    def named(self, name: str) -> list[Job]:
+        """All jobs whose id begins so, the one that was submitted last at the end."""
+        with self._asked(RunError):
+            jobs = [one for one in self._client.list_jobs() if (one.submission_id or "").startswith(name)]
+        return [_job(one) for one in sorted(jobs, key=lambda one: one.start_time or 0)]
+
+    def submit(self, job_id: str, entrypoint: str, runtime_env: dict[str, Any]) -> bool:
+        """Submit a job; whether it is new: somebody else may have submitted one of this id just now."""
+        with self._asked(RunError):
+            for _ in range(TRIES):
+                try:
+                    self._client.submit_job(
+                        submission_id=job_id, entrypoint=entrypoint, runtime_env=runtime_env
+                    )
+                except RuntimeError as error:
+                    if "already exists" in str(error):
+                        return False
+                    if "No available agent" not in str(error):
+                        raise
+                    time.sleep(POLL_SECONDS)  # the cluster has just begun
+                else:
+                    return True
+        raise RunError(f"{self._address} has no node that takes jobs")
+
+    def get(self, job_id: str) -> Job:
+        """How a job stands."""
+        with self._asked(RunError):
+            return _job(self._client.get_job_info(job_id))
+
+    def logs(self, job_id: str) -> str:
+        """All that a job has said so far."""
+        with self._asked(RunError):
+            return str(self._client.get_job_logs(job_id))
+
+    def stop(self, job_id: str) -> None:
+        """Send a job SIGTERM."""
+        with self._asked(RunError):
+            self._client.stop_job(job_id)
+
+    def follow(self, job_id: str, tell: Callable[[str], None]) -> Job:
+        """Tell what a job says until it ends, over connections that break.
+
+        Raises:
+            RunError: the head has not answered for ten minutes.
+        """
+        said, silent_since = _Said(tell), 0.0
+        while True:
+            try:
+                asyncio.run(self._tail(job_id, said))
+                job = self.get(job_id)
+                if job.has_ended:
+                    return job
+                silent_since = 0.0
+            except (RunError, RuntimeError, aiohttp.ClientError, OSError) as error:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > AWAY_SECONDS:
+                    raise RunError(f"{self._address} does not answer any more: {error}") from None
+                logger.info("%s does not answer: %s", self._address, error)
+            time.sleep(POLL_SECONDS)
+
+    async def _tail(self, job_id: str, said: _Said) -> None:
+        said.begin()
+        stream: AsyncIterator[str] = self._client.tail_job_logs(job_id)
+        async for text in stream:
+            said.hear(text)
+
+    @contextmanager
+    def _asked(self, error: type[PreflightError | RunError]) -> Iterator[None]:
+        try:
+            yield
+        except AuthenticationError as refused:
+            words = str(refused).strip().splitlines()
+            raise PreflightError(
+                f"{self._address} wants its cluster's token (RAY_AUTH_MODE=token with RAY_AUTH_TOKEN or "
+                f"RAY_AUTH_TOKEN_PATH): {words[0] if words else 'refused'}"
+            ) from None
+        except (ConnectionError, OSError, RuntimeError) as away:
+            words = str(away).strip().splitlines()
+            raise error(f"{self._address}: {words[-1] if words else type(away).__name__}") from None
+
+
+def _attempt(submission_id: str | None, name: str) -> int:
+    """`NAME-2` -> 2; 0 for a job of another name."""
+    head, _, number = (submission_id or "").rpartition("-")
+    return int(number) if head == name and number.isdecimal() else 0
+
+
+def _job(details: JobDetails) -> Job:
+    words = (details.message or "").partition(", last available logs")[0].strip()  # those were shown
+    return Job(details.submission_id or "", str(details.status), details.driver_exit_code, words)
