@@ -8,9 +8,12 @@ PEERS ?= .venv-bench
 HOST ?= 127.0.0.1
 PORT ?= 5000
 GAMES ?= 5
+VARIANT = $(if $(CUDA),cuda,cpu)
+IMAGE ?= rlsweep:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)-$(VARIANT)
+comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep validate plan report status sync best rollout ui doctor test test-slow chaos bench check audit format lock clean
+.PHONY: help sweep validate plan report status sync best rollout ui doctor image test test-slow chaos bench check audit format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +47,11 @@ ui: $(VENV)/.installed ## Serve the MLflow UI: [HOST=127.0.0.1] [PORT=5000]
 
 doctor: $(VENV)/.installed ## Say what of this machine would keep a sweep from running well: [ARGS=--json]
 	$(RLSWEEP) doctor $(ARGS)
+
+image: ## Build the image: [CUDA=1] [TORCH_INDEX=…, of PyTorch's CPU build] [PIP_CONF=/etc/pip.conf]
+	DOCKER_BUILDKIT=1 docker build --file docker/Dockerfile --tag $(IMAGE) \
+		--build-arg VARIANT=$(VARIANT) $(if $(TORCH_INDEX),--build-arg TORCH_INDEX=$(TORCH_INDEX)) \
+		$(if $(PIP_CONF),--secret id=pip$(comma)src=$(PIP_CONF)) $(ARGS) .
 
 test: $(VENV)/.installed-dev ## Run the unit and integration tests: [ARGS="-k atari"]
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
