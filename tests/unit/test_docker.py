@@ -1,0 +1,210 @@
+"""docker/Dockerfile and docker/compose.yaml: what can be known of them where no Docker runs."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import mlflow.environment_variables
+import pytest
+import ray
+import yaml
+from mlflow.cli import server
+from ray.scripts.scripts import start
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (DOCKER / "Dockerfile").read_text("utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
+SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
+
+
+def filled(text: Any) -> str:
+    """As Docker would read it where no variable is set."""
+    return VARIABLE.sub(lambda found: found[2], str(text))
+
+
+def tool(name: str, *arguments: str | Path) -> str:
+    """What a tool of the dev extra says; nothing where it has nothing to say."""
+    command = [str(Path(sys.executable).with_name(name)), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def test_linters_have_nothing_to_say() -> None:
+    assert tool("hadolint", DOCKER / "Dockerfile") == ""
+    scripts = [DOCKER / "with-secrets", DOCKER / "make-secrets", DOCKER / "slurm" / "sweep.sbatch"]
+    assert tool("shellcheck", *scripts) == ""
+
+
+def test_compose_fits_its_schema() -> None:
+    vendored = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.Draft202012Validator(json.loads(vendored.read_text("utf-8"))).validate(COMPOSE)
+
+
+def images() -> list[str]:
+    bases = re.findall(r"^ARG PYTHON=(\S+)", DOCKERFILE, re.MULTILINE)
+    return [f"python:{bases[0]}", *(filled(service["image"]) for service in SERVICES.values())]
+
+
+def test_images_are_pinned() -> None:
+    for image in images():
+        name, _, tag = image.rpartition(":")
+        assert name, image
+        assert re.search(r"\d+\.\d+", tag), image
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"python:${PYTHON}"}
+    ours = {image for image in images() if image.startswith("rlsweep")}
+    assert ours == {f"rlsweep:{PROJECT['version']}-cpu", f"rlsweep:{PROJECT['version']}-cuda"}
+
+
+def test_the_image_installs_what_is_locked() -> None:
+    locked = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").split())
+    for line in re.findall(r"pip install .*", DOCKERFILE):
+        assert "--constraint constraints.txt" in line or "--no-deps --no-build-isolation ." in line, line
+    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["server"], "setuptools"]
+    for one in wanted:
+        name = re.match(r"[\w.-]+", one)
+        assert name
+        assert {name[0].lower(), name[0].lower().replace("-", "_")} & set(locked), one
+    assert f"torch=={locked['torch']}" in PROJECT["dependencies"]
+    python = re.search(r"ARG PYTHON=(\d+\.\d+)", DOCKERFILE)
+    assert python
+    assert PROJECT["requires-python"] == f">={python[1]}", "the lock is made with the oldest"
+
+
+def test_the_image_does_not_run_as_root_and_takes_no_secrets() -> None:
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    assert re.findall(r"^USER (\S+)", last, re.MULTILINE) == ["1000:1000"]
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert ignored[1] == "*", "what is not named does not go into the build"
+    assert all(not line.startswith(("!docker/secrets", "!runs", "!.git")) for line in ignored)
+    for source in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE):
+        for name in source.split():
+            assert name == "." or f"!{name}" in ignored
+            assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_watched_and_reached_from_this_machine_alone(name: str) -> None:
+    service = SERVICES[name]
+    ends = [
+        one["depends_on"][name]["condition"] for one in SERVICES.values() if name in one.get("depends_on", {})
+    ]
+    assert "healthcheck" in service or set(ends) == {"service_completed_successfully"}
+    if "healthcheck" in service:
+        assert set(ends) <= {"service_healthy"}
+    for port in service.get("ports", []):
+        assert filled(port).startswith("127.0.0.1:"), port
+        host, inside = filled(port).split(":")[1:]
+        assert host == inside, "by this name MLflow is called from both sides"
+    assert "network_mode" not in service
+    assert not service.get("privileged")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_secrets_come_from_files(name: str) -> None:
+    service = SERVICES[name]
+    environment = service.get("environment", {})
+    for variable, value in environment.items():
+        if SECRET.search(variable):
+            assert variable.endswith(("_FILE", "_PATH")), variable
+            assert Path(filled(value)).name in service["secrets"], variable
+    used = {Path(found).name for found in re.findall(r"/run/secrets}/([\w.]+)", yaml.dump(service))}
+    assert used == set(service.get("secrets", []))
+    assert used <= set(COMPOSE["secrets"])
+
+
+def test_no_file_holds_a_password() -> None:
+    for path in DOCKER.rglob("*"):
+        if path.is_file() and "secrets" not in path.parts:
+            assert not re.search(r"://[^\s/@:$]+:[^\s/@]+@", path.read_text("utf-8")), path
+
+
+def command(name: str) -> list[str]:
+    return [filled(word) for word in SERVICES[name]["command"]]
+
+
+@pytest.mark.parametrize("name", ["head", "worker", "cuda-worker"])
+def test_ray_knows_the_options(name: str) -> None:
+    program, verb, *options = command(name)
+    assert (program, verb) == ("ray", "start")
+    found = start.make_context("start", options).params
+    assert found["block"]
+    assert found["head"] == (name == "head")
+    if name != "head":
+        head = start.make_context("start", command("head")[2:]).params
+        assert found["address"] == f"{head['node_ip_address']}:{head['port']}"
+
+
+def test_mlflow_knows_the_options() -> None:
+    program, verb, *options = command("mlflow")
+    assert (program, verb) == ("mlflow", "server")
+    found = server.make_context("server", options).params
+    assert found["app_name"] == "basic-auth"
+    hosts = found["allowed_hosts"].split(",")
+    assert filled(SERVICES["head"]["environment"]["MLFLOW_TRACKING_URI"]) == f"http://{hosts[0]}"
+    settings = configparser.ConfigParser()
+    settings.read_string(filled(COMPOSE["configs"]["mlflow_auth"]["content"]))
+    assert settings["mlflow"]["database_uri"] == found["backend_store_uri"]
+    assert settings["mlflow"]["admin_username"] == "admin"
+
+
+def read_by(variable: str) -> bool:
+    """Whether rlsweep, Ray, MLflow, boto3 or the PostgreSQL image reads a variable of the environment."""
+    if variable.endswith("_FILE") and not variable.startswith("POSTGRES_"):
+        listed = (DOCKER / "with-secrets").read_text("utf-8")
+        return variable.removesuffix("_FILE") in re.findall(r"[A-Z_]{4,}", listed)
+    if variable.startswith("MLFLOW_"):
+        return hasattr(mlflow.environment_variables, variable)
+    if variable.startswith("RAY_"):
+        return variable.encode() in sources_of_ray()
+    others = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    image = ("POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS")
+    return variable in (*others, *image, "RLSWEEP_STORAGE")
+
+
+@cache
+def sources_of_ray() -> bytes:
+    root = Path(ray.__file__).parent
+    names = ["_raylet.so", "dashboard/modules/job/job_supervisor.py"]
+    places = [*map(root.joinpath, names), *(root / "_private" / "authentication").glob("*.py")]
+    return b"".join(place.read_bytes() for place in places)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_somebody_reads_each_variable(name: str) -> None:
+    assert [one for one in SERVICES[name].get("environment", {}) if not read_by(one)] == []
+
+
+def test_secrets_are_made_once_and_reach_a_command(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    subprocess.run([DOCKER / "make-secrets", folder], check=True, capture_output=True)
+    made = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    assert set(made) == set(COMPOSE["secrets"])
+    assert len(set(made.values())) == len(made)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (identity,) = json.loads(made["s3_identities.json"])["identities"]
+    assert identity["credentials"][0]["secretKey"] == made["s3_secret_access_key"]
+    subprocess.run([DOCKER / "make-secrets", folder], check=True, capture_output=True)
+    assert {path.name: path.read_text("utf-8") for path in folder.iterdir()} == made
+
+    environment = {**os.environ, "PGPASSWORD_FILE": str(folder / "postgres_password")}
+    run = [DOCKER / "with-secrets", "sh", "-c", 'echo "$PGPASSWORD${PGPASSWORD_FILE:-}"']
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == made["postgres_password"]
+    (folder / "postgres_password").write_text("")
+    assert subprocess.run(run, env=environment, capture_output=True).returncode == 78
