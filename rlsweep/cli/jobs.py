@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rlsweep.run.jobs import Job, Jobs
     from rlsweep.spec import LoadedSpec
 
-INTERRUPTED = 143
-"""Exit code of a sweep that was told to stop."""
 
 Address = Annotated[
     str,
@@ -119,7 +117,7 @@ def _jobs(address: str) -> Jobs:
 
 
 def _job(jobs: Jobs, run: str) -> Job:
-    found = jobs.named(run)
+    found = jobs.of(run)
     if not found:
         raise UsageError(f"no job of {run!r} at this cluster")
     return found[-1]
@@ -132,9 +130,11 @@ def _tell(text: str) -> None:
 
 def _end(job: Job) -> None:
     """Leave with the exit code of the job's command."""
+    from rlsweep.run.jobs import TOLD_TO_STOP
+
     messages.print(f"job {job.id}: {job.status.lower()}", soft_wrap=True)
     if job.status == "STOPPED":
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(TOLD_TO_STOP)
     if job.exit_code:
         raise typer.Exit(job.exit_code)
     if job.status == "FAILED":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ _CHATTY = (
 """Loggers that name every file that is not sent."""
 
 TOLD_TO_STOP = 143
-"""Exit code of a sweep that got SIGTERM, though nobody has stopped its job: its node goes down."""
+"""Exit code of a sweep that got SIGTERM. Where nobody has stopped its job, its node goes down."""
 
 TRIES = 30
 """For a job, where the head has no agent yet."""
@@ -64,7 +65,7 @@ class Job:
         return self.status == JobStatus.FAILED and has_died
 
 
-class _Said:
+class Said:
     """What a job says, told once, though each connection begins with its first word."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
@@ -105,13 +106,13 @@ class Jobs:
     def attempts(self, name: str) -> list[Job]:
         """The jobs that are called `NAME-1`, `NAME-2`, …, in that order."""
         with self._asked(RunError):
-            found = [one for one in self._client.list_jobs() if _attempt(one.submission_id, name)]
-        return [_job(one) for one in sorted(found, key=lambda one: _attempt(one.submission_id, name))]
+            found = [one for one in self._client.list_jobs() if attempt_of(one.submission_id, name)]
+        return [_job(one) for one in sorted(found, key=lambda one: attempt_of(one.submission_id, name))]
 
-    def named(self, name: str) -> list[Job]:
-        """All jobs whose id begins so, the one that was submitted last at the end."""
+    def of(self, run: str) -> list[Job]:
+        """All jobs of a sweep, whatever its spec was, or the one of that id; the newest at the end."""
         with self._asked(RunError):
-            jobs = [one for one in self._client.list_jobs() if (one.submission_id or "").startswith(name)]
+            jobs = [one for one in self._client.list_jobs() if is_of(one.submission_id or "", run)]
         return [_job(one) for one in sorted(jobs, key=lambda one: one.start_time or 0)]
 
     def submit(self, job_id: str, entrypoint: str, runtime_env: dict[str, Any]) -> bool:
@@ -153,7 +154,7 @@ class Jobs:
         Raises:
             RunError: the head has not answered for ten minutes.
         """
-        said, silent_since = _Said(tell), 0.0
+        said, silent_since = Said(tell), 0.0
         while True:
             try:
                 asyncio.run(self._tail(job_id, said))
@@ -168,7 +169,7 @@ class Jobs:
                 logger.info("%s does not answer: %s", self._address, error)
             time.sleep(POLL_SECONDS)
 
-    async def _tail(self, job_id: str, said: _Said) -> None:
+    async def _tail(self, job_id: str, said: Said) -> None:
         said.begin()
         stream: AsyncIterator[str] = self._client.tail_job_logs(job_id)
         async for text in stream:
@@ -189,7 +190,15 @@ class Jobs:
             raise error(f"{self._address}: {words[-1] if words else type(away).__name__}") from None
 
 
-def _attempt(submission_id: str | None, name: str) -> int:
+def is_of(submission_id: str, run: str) -> bool:
+    """Whether a job is that of a sweep's name, or has that id: `breakout-0123456789ab-1` is of `breakout`."""
+    return (
+        submission_id == run
+        or re.fullmatch(rf"{re.escape(run)}-[0-9a-f]{{12}}-\d+", submission_id) is not None
+    )
+
+
+def attempt_of(submission_id: str | None, name: str) -> int:
     """`NAME-2` -> 2; 0 for a job of another name."""
     head, _, number = (submission_id or "").rpartition("-")
     return int(number) if head == name and number.isdecimal() else 0
