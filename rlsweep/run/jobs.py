@@ -26,6 +26,9 @@ _CHATTY = (
 )
 """Loggers that name every file that is not sent."""
 
+_LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE")
+"""Errors of a job whose node, or Ray on it, has died."""
+
 TOLD_TO_STOP = 143
 """Exit code of a sweep that got SIGTERM. Where nobody has stopped its job, its node goes down."""
 
@@ -46,12 +49,14 @@ class Job:
         status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED.
         exit_code: of its command; None while that runs, or where its process was lost.
         message: what Ray says of it.
+        error_type: why it failed where its command did not, in Ray's words; else empty.
     """
 
     id: str
     status: str
     exit_code: int | None
     message: str
+    error_type: str = ""
 
     @property
     def has_ended(self) -> bool:
@@ -61,8 +66,9 @@ class Job:
     @property
     def is_lost(self) -> bool:
         """Whether its process or its node died, rather than that its command ended."""
-        has_died = self.exit_code is None or self.exit_code < 0 or self.exit_code == TOLD_TO_STOP
-        return self.status == JobStatus.FAILED and has_died
+        if self.exit_code is None:  # perhaps it could not even be started, as the next one could not be
+            return self.error_type in _LOST
+        return self.status == JobStatus.FAILED and (self.exit_code < 0 or self.exit_code == TOLD_TO_STOP)
 
 
 class Said:
@@ -206,4 +212,5 @@ def attempt_of(submission_id: str | None, name: str) -> int:
 
 def _job(details: JobDetails) -> Job:
     words = (details.message or "").partition(", last available logs")[0].strip()  # those were shown
-    return Job(details.submission_id or "", str(details.status), details.driver_exit_code, words)
+    kind = str(details.error_type or "").rpartition(".")[2]
+    return Job(details.submission_id or "", str(details.status), details.driver_exit_code, words, kind)

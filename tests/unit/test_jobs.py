@@ -55,20 +55,23 @@ def test_what_a_job_says_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "exit_code", "is_lost"),
+    ("status", "exit_code", "error_type", "is_lost"),
     [
-        ("FAILED", None, True),
-        ("FAILED", -9, True),
-        ("FAILED", 143, True),
-        ("FAILED", 3, False),
-        ("FAILED", 4, False),
-        ("STOPPED", None, False),
-        ("SUCCEEDED", 0, False),
-        ("RUNNING", None, False),
+        ("FAILED", None, "JOB_SUPERVISOR_ACTOR_DIED", True),
+        ("FAILED", None, "RUNTIME_ENV_SETUP_FAILURE", False),
+        ("FAILED", -9, "JOB_ENTRYPOINT_COMMAND_ERROR", True),
+        ("FAILED", 143, "", True),
+        ("FAILED", 3, "", False),
+        ("FAILED", 4, "", False),
+        ("STOPPED", None, "", False),
+        ("SUCCEEDED", 0, "", False),
+        ("RUNNING", None, "", False),
     ],
 )
-def test_which_jobs_are_submitted_again(status: str, exit_code: int | None, is_lost: bool) -> None:
-    job = Job("a-1", status, exit_code, "")
+def test_which_jobs_are_submitted_again(
+    status: str, exit_code: int | None, error_type: str, is_lost: bool
+) -> None:
+    job = Job("a-1", status, exit_code, "", error_type)
     assert job.is_lost is is_lost
     assert job.has_ended is (status != "RUNNING")
 
