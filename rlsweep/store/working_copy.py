@@ -54,7 +54,7 @@ class WorkingCopy:
         self._remote = remote
         self._writes = writes
         self._has_claimed = False
-        self._token, self._common = _read(layout.sent)
+        self._tokens, self._common = _read(layout.sent)
         self._next_sending: dict[str, float] = {}
 
     def pull(self) -> None:
@@ -92,11 +92,10 @@ class WorkingCopy:
         Args:
             all_of_it: also large files that were sent a short while ago.
         """
-        may_write = self._writes and self._claim()
         found = {
             name: stamp
             for name in self._files()
-            if (is_derived(name) or (may_write and is_state(name))) and (stamp := _stamp(self._here(name)))
+            if (is_derived(name) or (self._writes and is_state(name))) and (stamp := _stamp(self._here(name)))
         }
         now = time.monotonic()
         changed = [
@@ -105,6 +104,8 @@ class WorkingCopy:
             if (name not in self._common or self._common[name].here != stamp)
             and (all_of_it or now >= self._next_sending.get(name, now))
         ]
+        if any(map(is_state, changed)) and not self._claim():  # another machine has taken over
+            changed = [name for name in changed if not is_state(name)]
         if not changed:
             return
         manifest = [name for name in changed if name == RunLayout.MANIFEST]
@@ -118,19 +119,21 @@ class WorkingCopy:
     def _claim(self) -> bool:
         """Be the one that writes there, from the first time on; whether it still is.
 
-        The token is a new one each time, and noted here first: a copy of this folder from before, put back
-        from a backup, is not taken for the newest.
+        The token is a new one each time: a copy of this folder from before, put back from a backup, is not
+        taken for the newest. It is noted here first, beside the one before: either may be there if this fails.
         """
         if self._has_claimed:
             return self._is_writer()
-        self._token = uuid.uuid4().hex
+        token = uuid.uuid4().hex
+        self._tokens = [*self._tokens[:1], token]
         self._write()
-        self._remote.write(WRITER, self._token.encode())
+        self._remote.write(WRITER, token.encode())
+        self._tokens = [token]
         self._has_claimed = True
         return True
 
     def _is_writer(self) -> bool:
-        return self._remote.read(WRITER) == self._token.encode()
+        return (self._remote.read(WRITER) or b"").decode(errors="replace") in self._tokens
 
     def _here(self, name: str) -> Path:
         return self._layout.root / name
@@ -174,7 +177,7 @@ class WorkingCopy:
     def _write(self) -> None:
         files = {name: [*astuple(pair.here), *astuple(pair.there)] for name, pair in self._common.items()}
         partial = self._layout.sent.with_suffix(".partial")
-        partial.write_text(json.dumps({"token": self._token, "files": files}), "utf-8")
+        partial.write_text(json.dumps({"tokens": self._tokens, "files": files}), "utf-8")
         partial.replace(self._layout.sent)
 
 
@@ -186,13 +189,13 @@ def _stamp(path: Path) -> Stamp | None:
     return Stamp(found.st_size, found.st_mtime)
 
 
-def _read(path: Path) -> tuple[str, dict[str, _Pair]]:
-    """A copy's token, and what it has in common; a new copy where that is damaged or there is none."""
+def _read(path: Path) -> tuple[list[str], dict[str, _Pair]]:
+    """A copy's tokens, and what it has in common; nothing where that is damaged or there is none."""
     try:
         noted = json.loads(path.read_text("utf-8"))
         pairs = {
             name: _Pair(Stamp(*numbers[:2]), Stamp(*numbers[2:])) for name, numbers in noted["files"].items()
         }
-        return str(noted["token"]), pairs
+        return [str(token) for token in noted["tokens"]], pairs
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return uuid.uuid4().hex, {}
+        return [], {}

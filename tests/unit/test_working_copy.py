@@ -126,6 +126,33 @@ def test_a_working_copy_that_was_put_back_is_not_the_newest(layout: RunLayout, t
     assert len(layout.checkpoints("t")) == 1
 
 
+def test_a_storage_that_is_away_as_a_sweep_begins_takes_no_rows_away(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlsweep.store.mirror.WAIT_SECONDS", 0.0)
+    write(layout, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "write", away)
+        with pytest.raises(RunError, match="does not have all of"):
+            write(layout, 2)
+    write(layout, 3)
+    assert rows(layout) == [1, 2, 3]
+    assert not layout.superseded.exists()
+
+
+def away(remote: Remote, _: str, __: bytes) -> None:
+    raise RunError(f"{remote.uri}: nobody answers")
+
+
+def test_who_only_looks_takes_nothing_over(layout: RunLayout, elsewhere: RunLayout) -> None:
+    write(layout, 1, 2)
+    write_rows(layout, 3)  # killed
+    with mirrored(elsewhere):
+        pass  # refused, or another run began from this one
+    write(layout, 4)
+    assert rows(layout) == [1, 2, 3, 4]
+
+
 def test_a_row_of_another_attempt_is_not_that_of_a_checkpoint(layout: RunLayout, there: Path) -> None:
     write(layout, 100, 200)
     save(there, "checkpoint_000000", 100)
