@@ -120,7 +120,7 @@ class WorkingCopy:
         """Be the one that writes there, from the first time on; whether it still is.
 
         The token is a new one each time: a copy of this folder from before, put back from a backup, is not
-        taken for the newest. It is noted here first, beside the one before: either may be there if this fails.
+        taken for the newest. Noted here first, beside the one before: either may be there if this fails.
         """
         if self._has_claimed:
             return self._is_writer()
