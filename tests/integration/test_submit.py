@@ -36,6 +36,7 @@ def head() -> Iterator[dict[str, str]]:
             "RAY_AUTH_TOKEN": TOKEN,
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_memory_monitor_refresh_ms": "0",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # jobs call rlsweep
         }
         command = [
             *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
@@ -49,7 +50,6 @@ def head() -> Iterator[dict[str, str]]:
             while not answers(f"http://127.0.0.1:{port}/api/version"):
                 assert process.poll() is None
                 time.sleep(0.3)
-            environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
             yield {**environment, "RAY_ADDRESS": f"http://127.0.0.1:{port}", "HEAD_FOLDER": folder}
         finally:
             children = psutil.Process(process.pid).children(recursive=True)
