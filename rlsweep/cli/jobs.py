@@ -43,9 +43,14 @@ def submit(
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Run a sweep as a job of a Ray cluster; submitted again, the job that runs already is shown."""
-    arguments = [spec, *(["--profile", profile] if profile else [])]
-    arguments += [part for one in overrides or [] for part in ("--set", one)]
-    submit_run(load_spec(spec, profile, overrides), arguments, address, storage, is_followed=follow)
+    loaded = load_spec(spec, profile, overrides)
+    submit_run(loaded, run_arguments(spec, profile, overrides), address, storage, is_followed=follow)
+
+
+def run_arguments(spec: str, profile: str | None, overrides: list[str] | None) -> list[str]:
+    """Of `rlsweep run`, as they stand on the command line."""
+    settings = [part for one in overrides or [] for part in ("--set", one)]
+    return [spec, *(["--profile", profile] if profile else []), *settings]
 
 
 def submit_run(

@@ -29,7 +29,7 @@ from rlsweep.cli.app import (
     run_layout,
 )
 from rlsweep.cli.bests import env_steps_at
-from rlsweep.cli.jobs import submit_run
+from rlsweep.cli.jobs import run_arguments, submit_run
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RlsweepError, TrialsFailedError
@@ -78,8 +78,7 @@ def run(
         return
     if is_head():
         flags = {"--cpu": cpu, "--supersede": supersede, "--trust": trust}
-        arguments = [spec, *(["--profile", profile] if profile else [])]
-        arguments += [part for one in overrides or [] for part in ("--set", one)]
+        arguments = run_arguments(spec, profile, overrides)
         arguments += [name for name, is_set in flags.items() if is_set]
         arguments += [*(["--retry", retry.value] if retry else []), *(["--fork", fork] if fork else [])]
         submit_run(loaded, arguments, os.environ["RAY_ADDRESS"], storage)

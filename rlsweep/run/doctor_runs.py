@@ -11,11 +11,9 @@ from filelock import FileLock, Timeout
 from rlsweep.errors import RunError
 from rlsweep.run.doctor_finding import Finding, Level, counted
 from rlsweep.run.doctor_process_facts import read_processes
-from rlsweep.run.doctor_remote import remote_findings
+from rlsweep.run.doctor_remote import SUBJECT, remote_findings
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import RUNNING, Manifest
-
-SUBJECT = "runs"
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ class Jobs:
             jobs = [one for one in self._client.list_jobs() if is_of(one.submission_id or "", run)]
         return [_job(one) for one in sorted(jobs, key=lambda one: one.start_time or 0)]
 
-    def submit(self, job_id: str, entrypoint: str, runtime_env: dict[str, Any]) -> bool:
-        """Submit a job; whether it is new: somebody else may have submitted one of this id just now."""
+    def submit(self, job_id: str, entrypoint: str, runtime_env: dict[str, Any]) -> None:
+        """Submit a job, unless somebody else has submitted one of this id just now."""
         with self._asked(RunError):
             for _ in range(TRIES):
                 try:
@@ -131,12 +131,12 @@ class Jobs:
                     )
                 except RuntimeError as error:
                     if "already exists" in str(error):
-                        return False
+                        return
                     if "No available agent" not in str(error):
                         raise
                     time.sleep(POLL_SECONDS)  # the cluster has just begun
                 else:
-                    return True
+                    return
         raise RunError(f"{self._address} has no node that takes jobs")
 
     def get(self, job_id: str) -> Job:

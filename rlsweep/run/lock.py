@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from rlsweep.errors import PreflightError, RunError
 from rlsweep.run.signs_of_life import Owner, SignsInFolder, SignsInRemote, SignsOfLife
+from rlsweep.store.background import in_background
 from rlsweep.store.layout import RunLayout
 
 logger = logging.getLogger(__name__)
@@ -57,9 +58,8 @@ def locked(layout: RunLayout) -> Iterator[None]:
 def _held(signs: SignsOfLife, place: str, *, has_lock: bool) -> Iterator[None]:
     _take_over(signs, place, has_lock=has_lock)
     signs.begin()
-    ends = threading.Event()
 
-    def beat() -> None:
+    def beat(ends: threading.Event) -> None:
         while not ends.wait(BEAT_SECONDS):
             try:
                 if not signs.beat():
@@ -67,13 +67,10 @@ def _held(signs: SignsOfLife, place: str, *, has_lock: bool) -> Iterator[None]:
             except (OSError, RunError) as error:
                 logger.warning("no sign of life can be left in %s: %s", place, error)
 
-    thread = threading.Thread(target=beat, name="signs of life", daemon=True)
-    thread.start()
     try:
-        yield
+        with in_background(beat, "signs of life"):
+            yield
     finally:
-        ends.set()
-        thread.join()
         try:
             signs.end()
         except RunError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlsweep.errors import PreflightError, UsageError
-from rlsweep.run.jobs import Job, Jobs
+from rlsweep.run.jobs import Job, Jobs, attempt_of
 from rlsweep.spec import LoadedSpec
 from rlsweep.store.credentials import without_credentials
 from rlsweep.store.layout import Storage
@@ -55,13 +55,12 @@ def submit(jobs: Jobs, loaded: LoadedSpec, arguments: Sequence[str], storage: St
     """
     runtime_env = _runtime_env(loaded, storage)
     name = job_name(loaded)
-    while True:
-        known = jobs.attempts(name)
-        if known and not known[-1].has_ended:
-            return known[-1]
-        job_id = f"{name}-{len(known) + 1}"
-        jobs.submit(job_id, shlex.join(["exec", "rlsweep", "run", *arguments]), runtime_env)
-        return jobs.get(job_id)
+    known = jobs.attempts(name)
+    if known and not known[-1].has_ended:
+        return known[-1]
+    job_id = f"{name}-{attempt_of(known[-1].id, name) + 1 if known else 1}"
+    jobs.submit(job_id, shlex.join(["exec", "rlsweep", "run", *arguments]), runtime_env)
+    return jobs.get(job_id)
 
 
 def follow(jobs: Jobs, job: Job, again: Callable[[], Job], tell: Callable[[str], None]) -> Job:

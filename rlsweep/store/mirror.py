@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from filelock import FileLock, Timeout
 
 from rlsweep.errors import PreflightError, RunError
+from rlsweep.store.background import in_background
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.working_copy import WorkingCopy
 
@@ -48,7 +50,7 @@ def mirrored(layout: RunLayout) -> Iterator[None]:
         except RunError as error:
             raise PreflightError(str(error)) from None
         try:
-            with _sending(copy):
+            with in_background(partial(_send_until, copy), "sends the run"):
                 yield
         except Exception:  # not where it leaves at once: all is here
             if failure := _send_last(copy, layout):
@@ -87,19 +89,7 @@ def _if_nobody_writes(layout: RunLayout, act: Callable[[WorkingCopy], None]) -> 
         pass
 
 
-@contextmanager
-def _sending(copy: WorkingCopy) -> Iterator[None]:
-    ends = threading.Event()
-    thread = threading.Thread(target=_send_until, args=(ends, copy), name="sends the run", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ends.set()
-        thread.join()
-
-
-def _send_until(ends: threading.Event, copy: WorkingCopy) -> None:
+def _send_until(copy: WorkingCopy, ends: threading.Event) -> None:
     has_warned, pause = False, SEND_SECONDS
     while not ends.wait(pause):
         started = time.monotonic()
