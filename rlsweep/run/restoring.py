@@ -10,7 +10,7 @@ from pyarrow.fs import FileSelector, FileType
 from ray.tune import Checkpoint
 
 from rlsweep.errors import RunError
-from rlsweep.store.checkpoint import newest_whole
+from rlsweep.store.checkpoint import verify
 from rlsweep.store.layout import RunLayout
 
 
@@ -35,11 +35,11 @@ def whole_checkpoint(address: str) -> Iterator[Path | None]:
     for candidate in (place, *_older(place)):
         with candidate.as_directory() as folder:
             try:
-                whole = newest_whole(Path(folder))
+                verify(Path(folder))
             except RunError as error:
                 faults.append(error)
                 continue
-            yield whole
+            yield Path(folder)
             return
     raise faults[0]
 

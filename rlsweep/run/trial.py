@@ -177,7 +177,10 @@ class Trial(Trainable):
         self.begin()
         if checkpoint is None:
             return
-        folder = newest_whole(Path(checkpoint))
+        self._restore(newest_whole(Path(checkpoint)))
+
+    def _restore(self, folder: Path) -> None:
+        """Go on from a checkpoint that is whole."""
         self._algorithm.restore_from_path(str(folder / ALGORITHM))
         if (folder / REPLAY).exists():
             read_replay(folder / REPLAY, self._algorithm.local_replay_buffer)
@@ -233,7 +236,7 @@ class Trial(Trainable):
             return
         with whole_checkpoint(checkpoint) as folder:
             if folder is not None:
-                self.load_checkpoint(str(folder))
+                self._restore(folder)
 
     def _follow_curriculum(self) -> None:
         """Enter the phase that the rows so far lead to."""

@@ -177,7 +177,7 @@ def little_memory() -> dict[str, str]:
     """Variables by which memory runs out once some GiB more are taken than now."""
     memory, gib = psutil.virtual_memory(), 2**30
     if memory.available < 12 * gib:
-        pytest.skip("memory would really run out")
+        pytest.skip("needs 12 GiB of free memory, lest it really runs out")
     return {"RAY_memory_usage_threshold": f"{(memory.total - memory.available + 5 * gib) / memory.total:.4f}"}
 
 

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
+from waiting import wait_until
 
 from analysis.history import read_run
 from rlsweep.plan import Machine, make
@@ -37,14 +36,6 @@ def start(storage: Path, *more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from rlsweep.cli import main; main()", *SWEEP, *more]
     environment = {**os.environ, "RLSWEEP_STORAGE": str(storage)}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.1)
 
 
 def env_steps_of(layout: RunLayout) -> dict[str, list[int]]:
@@ -74,7 +65,7 @@ def test_stopped_by_signals_and_killed_it_goes_on_each_time(tmp_path: Path) -> N
             now = env_steps_of(layout)
             return len(now) == 2 and all(len(now[one]) > len(before.get(one, [])) + 1 for one in now)
 
-        wait_for(is_further, process)
+        wait_until(is_further, process)
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
         process.send_signal(number)
@@ -91,11 +82,11 @@ def test_stopped_by_signals_and_killed_it_goes_on_each_time(tmp_path: Path) -> N
     assert all(steps == sorted(set(steps)) for steps in now.values()), "a checkpoint behind the last row"
 
     process = start(tmp_path)
-    wait_for(
+    wait_until(
         lambda: all(len(found) > 1 and is_new(found[-1]) for found in checkpoints(layout).values()), process
     )
     last = {trial_id: steps[-1] for trial_id, steps in env_steps_of(layout).items()}
-    wait_for(lambda: any(steps[-1] > last[one] for one, steps in env_steps_of(layout).items()), process)
+    wait_until(lambda: any(steps[-1] > last[one] for one, steps in env_steps_of(layout).items()), process)
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate(timeout=300)

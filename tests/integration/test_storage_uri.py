@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from object_store import BUCKET, object_store
+from waiting import wait_until
 
 from rlsweep.store.remote import Remote
 
@@ -59,14 +59,6 @@ def histories(run: Remote) -> dict[str, list[int]]:
             lines = (run.read(name) or b"").splitlines()
             found[name.split("/")[0]] = [json.loads(line)["training_iteration"] for line in lines]
     return found
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.5)
 
 
 def has_checkpoint(run: Remote) -> bool:

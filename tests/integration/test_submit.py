@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from loopback import answers, free_port
+from waiting import wait_until
 
 from rlsweep.store.layout import RunLayout, Storage
 
@@ -92,14 +93,6 @@ def said(process: subprocess.Popen[str], code: int = 0) -> str:
     assert process.returncode == code, text
     assert "Traceback" not in text
     return text
-
-
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def drivers(storage: Path) -> list[psutil.Process]:

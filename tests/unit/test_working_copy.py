@@ -148,7 +148,9 @@ def test_who_only_looks_takes_nothing_over(layout: RunLayout, elsewhere: RunLayo
     write(layout, 1, 2)
     write_rows(layout, 3)  # killed
     with mirrored(elsewhere):
-        pass  # refused, or another run began from this one
+        assert rows(elsewhere) == [1, 2], (
+            "it looked, and began nothing: refused, or another run began from it"
+        )
     write(layout, 4)
     assert rows(layout) == [1, 2, 3, 4]
 
