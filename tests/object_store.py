@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from loopback import answers, free_port
 from pyarrow.fs import S3FileSystem
+from waiting import wait_until
 
 BUCKET = "sweeps"
 
@@ -22,11 +22,7 @@ def object_store() -> Iterator[dict[str, str]]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 300
-        while not answers(f"{url}/moto-api/"):
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: answers(f"{url}/moto-api/"), server)
         filesystem = S3FileSystem(
             access_key="testing",
             secret_key="testing",

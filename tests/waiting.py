@@ -5,14 +5,19 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 DEADLINE_SECONDS = 300.0
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    """Until something holds; the process must live so long."""
+def wait_until(
+    condition: Callable[[], object], process: subprocess.Popen[Any] | None = None, log: Path | None = None
+) -> None:
+    """Until something holds; a process given must live so long, or what it said (or its log) is shown."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
+        if process is not None and process.poll() is not None:
+            raise AssertionError(log.read_text() if log else process.communicate())
+        assert time.monotonic() < deadline, log.read_text() if log else condition
         time.sleep(0.1)

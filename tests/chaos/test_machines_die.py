@@ -58,7 +58,6 @@ def end_all(process: subprocess.Popen[str]) -> None:
     psutil.wait_procs(children, timeout=120)
 
 
-@pytest.mark.timeout(1200)
 def test_each_start_is_on_another_machine(
     sweep: Sweep, note: Note, start_on: Callable[[UnderFire, str], subprocess.Popen[str]]
 ) -> None:
@@ -76,7 +75,6 @@ def test_each_start_is_on_another_machine(
     note(one.outcome("its machine is lost, with S3", times, went_back=times, intervals=2))
 
 
-@pytest.mark.timeout(1200)
 def test_the_storage_is_away_while_a_sweep_runs(
     sweep: Sweep,
     note: Note,

@@ -19,6 +19,7 @@ import ray
 from loopback import answers, free_port
 from ray.cluster_utils import Cluster
 from under_fire import ENVIRONMENTS, Outcome, UnderFire
+from waiting import wait_until
 
 from rlsweep.store.failures import read_failures
 from rlsweep.store.layout import RunLayout, Storage
@@ -26,7 +27,7 @@ from rlsweep.store.layout import RunLayout, Storage
 Sweep = Callable[..., UnderFire]
 Note = Callable[[Outcome], None]
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.chaos
 
 
 @pytest.fixture
@@ -110,11 +111,7 @@ def server(folder: Path, port: int) -> Iterator[None]:
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not answers(f"http://127.0.0.1:{port}/health"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), process, folder / "server.log")
     try:
         yield
     finally:

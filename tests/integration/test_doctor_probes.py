@@ -13,8 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import psutil
 import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from rlsweep.cli import app
 from rlsweep.run import doctor as examination
@@ -84,13 +84,6 @@ def end(pid: int) -> None:
         return
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def start(code: str, *arguments: str) -> subprocess.Popen[str]:
     """A Python process that has said it is up."""
     process = subprocess.Popen(
@@ -142,7 +135,7 @@ def cluster(ray_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ports = {"ray-client-server-port": client_port, "dashboard-agent-listen-port": 0}
     words = [f"--{name}={value}" for name, value in (options | ports).items()]
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return (ray_folder / "ray_current_cluster").read_text()
 

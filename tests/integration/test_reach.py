@@ -6,7 +6,6 @@ import base64
 import os
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from loopback import free_port
+from waiting import wait_until
 
 MAIN = "from rlsweep.cli import main; main()"
 PASSWORD = "a password of this test"
@@ -82,11 +82,7 @@ def server(tmp_path: Path) -> Iterator[int]:
     """The port of the UI behind a password."""
     port = free_port()
     process = ui(tmp_path, "--auth", "--port", str(port), MLFLOW_AUTH_ADMIN_PASSWORD=PASSWORD)
-    deadline = time.monotonic() + 300
-    while status_of(port) == 0:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: status_of(port) != 0, process)
     yield port
     os.killpg(process.pid, 15)
     process.communicate(timeout=300)
@@ -98,7 +94,7 @@ def status_of(port: int, password: str = "") -> int:
     credentials = base64.b64encode(f"admin:{password}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"} if password else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=120) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=300) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from loopback import answers, free_port
+from waiting import wait_until
 
 from rlsweep.store.layout import Storage
 from rlsweep.store.manifest import Manifest
@@ -93,11 +93,7 @@ def server(place: Path) -> Iterator[str]:
         process = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=place
         )
-    deadline = time.monotonic() + 300
-    while not answers(f"http://127.0.0.1:{port}/health"):
-        assert process.poll() is None, (place / "server.log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), process, place / "server.log")
     yield f"http://ann:{quote(IN_URI, safe='')}@127.0.0.1:{port}"
     os.killpg(process.pid, 15)
     process.wait(timeout=300)

@@ -46,7 +46,7 @@ def command(environment: dict[str, str], machine: Path, *arguments: str) -> subp
 
 def output(environment: dict[str, str], machine: Path, *arguments: str) -> str:
     process = command(environment, machine, *arguments)
-    text, _ = process.communicate(timeout=400)
+    text, _ = process.communicate(timeout=600)
     assert process.returncode == 0, text
     return text
 

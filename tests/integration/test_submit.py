@@ -89,7 +89,7 @@ def rlsweep(head: dict[str, str], project: Path, *arguments: str, **variables: s
 
 
 def said(process: subprocess.Popen[str], code: int = 0) -> str:
-    text, _ = process.communicate(timeout=400)
+    text, _ = process.communicate(timeout=600)
     assert process.returncode == code, text
     assert "Traceback" not in text
     return text

@@ -17,6 +17,7 @@ import pytest
 from loopback import answers, free_port
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from waiting import wait_until
 
 from analysis.history import read_run
 from rlsweep.store.layout import Storage
@@ -46,12 +47,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., None]]:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
         command += ["--artifacts-destination", str(tmp_path / "artifacts"), "--port", str(port), *arguments]
         log = (tmp_path / f"server-{port}.log").open("wb")
-        started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
-        deadline = time.monotonic() + 300
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert started[-1].poll() is None, (tmp_path / f"server-{port}.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        started.append(process)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), process, Path(log.name))
 
     yield start
     for process in started:

@@ -6,16 +6,17 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback import answers
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
+from waiting import wait_until
 
 from rlsweep.store.layout import Storage
 from rlsweep.store.manifest import Manifest
@@ -46,22 +47,11 @@ def server(storage: Path) -> Iterator[str]:
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(url)
+        wait_until(lambda: answers(url), process)
         yield url
     finally:
         os.killpg(process.pid, 15)
-        process.wait(timeout=30)
-
-
-def wait_for(url: str) -> None:
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            assert time.monotonic() < deadline, "the server did not answer"
-            time.sleep(1)
+        process.wait(timeout=300)
 
 
 def see(browser: WebDriver, text: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from rlsweep.errors import PreflightError
 from rlsweep.run import lock
@@ -103,10 +104,7 @@ def test_signs_of_life_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     layout = RunLayout(tmp_path)
     with locked(layout):
         os.utime(layout.owner, (0, 0))
-        deadline = time.monotonic() + 300
-        while layout.owner.stat().st_mtime == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: layout.owner.stat().st_mtime > 0)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"user": "ada"}', "[]"])

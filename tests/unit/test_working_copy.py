@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from object_store import BUCKET, object_store
 from pyarrow.fs import copy_files
+from waiting import wait_until
 
 from rlsweep.errors import PreflightError, RunError
 from rlsweep.run.fork import copy as copy_trial
@@ -176,10 +177,7 @@ def test_sending_goes_on_after_a_full_disk_and_skips_what_has_gone(
         write_rows(layout, 2)
         (layout.trial("t") / RunLayout.ERROR_TXT).symlink_to(layout.root / "nothing")
         sent = there / "sweep" / "t" / "result.json"
-        deadline = time.monotonic() + 300
-        while not sent.exists() or sent.read_text() != layout.result_json("t").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: sent.exists() and sent.read_text() == layout.result_json("t").read_text())
 
 
 def full_disk(_: WorkingCopy, **__: bool) -> None:
