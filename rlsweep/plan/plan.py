@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from rlsweep.errors import Issue, Location, SpecError
-from rlsweep.plan.packing import pack
-from rlsweep.plan.resources import Machine, TrialResources, resolve
+from rlsweep.plan.machine import Machine
+from rlsweep.plan.resources import resolve
 from rlsweep.plan.samplers import value_sampler
 from rlsweep.plan.search import configurations
 from rlsweep.plan.space import Space, Values
+from rlsweep.plan.trial_resources import TrialResources
 from rlsweep.spec import Sweep
 from rlsweep.spec.check import words
 from rlsweep.spec.rules import trial_rules
@@ -111,8 +112,7 @@ class Plan:
         """How many trials the machine holds at once, at most as many as the spec wants."""
         wanted = self._trials_at_once
         resources = {trial.resources for trial in self.trials} or {self.resources}
-        fits = (pack(one.bundles, one.placement, self.machine.nodes, wanted) for one in resources)
-        return min(len(placements) for placements in fits)
+        return min(len(one.place(self.machine, wanted)) for one in resources)
 
     @property
     def _trials_at_once(self) -> int:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlsweep.plan.estimate import Cost, Work
-from rlsweep.plan.packing import pack
 from rlsweep.plan.plan import Plan
+from rlsweep.plan.trial_resources import TrialResources
 from rlsweep.spec import BudgetSpec
 from rlsweep.spec.hyperparameters import hyperparameters
 from rlsweep.spec.quantities import duration
@@ -81,7 +81,7 @@ class Summary:
         found = [
             ("search", _search_text(plan)),
             ("trials", f"{work.trials} ({configurations}){confirming}"),
-            ("one trial takes", _bundles_text(plan.resources.bundles, plan.resources.placement)),
+            ("one trial takes", _bundles_text(plan.resources)),
             ("at once", f"{plan.max_concurrent} on {machine}"),
             ("", self._nodes_text()),
             (
@@ -124,6 +124,7 @@ class Summary:
             "work": asdict(self.work),
             "bundles": plan.resources.bundles,
             "placement": plan.resources.placement,
+            "label_selectors": plan.resources.label_selectors,
             "max_concurrent": plan.max_concurrent,
             "nodes": [{"name": node.name, "resources": dict(node.resources)} for node in plan.machine.nodes],
             "cost": asdict(self.cost) if self.cost else None,
@@ -145,8 +146,7 @@ class Summary:
         plan = self.plan
         if len(plan.machine.nodes) == 1:
             return ""
-        resources = plan.resources
-        placed = pack(resources.bundles, resources.placement, plan.machine.nodes, plan.max_concurrent)
+        placed = plan.resources.place(plan.machine, plan.max_concurrent)
         counts = Counter(name for placement in placed for name in placement.nodes)
         return "bundles on " + ", ".join(f"{name}: {count}" for name, count in counts.items())
 
@@ -187,6 +187,10 @@ def _search_text(plan: Plan) -> str:
     return f"{search.method} over {len(search.parameters)} parameters{learns}; {scheduler.type}"
 
 
-def _bundles_text(bundles: list[dict[str, float]], placement: str) -> str:
-    counts = Counter(", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items()) for bundle in bundles)
-    return " + ".join(f"{count} x {{{text}}}" for text, count in counts.items()) + f", {placement}"
+def _bundles_text(resources: TrialResources) -> str:
+    counts = Counter(
+        ", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items())
+        + "".join(f", where {label} is {condition}" for label, condition in selector.items())
+        for bundle, selector in zip(resources.bundles, resources.label_selectors, strict=True)
+    )
+    return " + ".join(f"{count} x {{{text}}}" for text, count in counts.items()) + f", {resources.placement}"

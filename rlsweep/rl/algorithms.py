@@ -79,6 +79,7 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
     config.learners(num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner)
     config.resources(
         num_cpus_for_main_process=main_cpus,
+        custom_resources_for_main_process=dict(resources.custom_resources),
         placement_strategy=resources.placement,
     )
     config.rl_module(

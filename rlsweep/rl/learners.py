@@ -18,6 +18,7 @@ from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from rlsweep.rl.coefficients import ChangingHyperparameters, ScheduledLoss
+from rlsweep.rl.gpu_share import SharedGpu
 from rlsweep.rl.watched_learner import WatchedLearner
 from rlsweep.store.rows import GLOBAL_NORM, SKIPPED_UPDATES
 
@@ -116,6 +117,7 @@ class GatheredMinibatches(TorchLearner):
 
 
 class PPOLearner(
+    SharedGpu,
     WatchedLearner,
     ScheduledLoss,
     DeterministicOperations,
@@ -127,15 +129,16 @@ class PPOLearner(
     """PPO's learner with scheduled coefficients."""
 
 
-class APPOLearner(WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, APPOTorchLearner):
+class APPOLearner(SharedGpu, WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, APPOTorchLearner):
     """APPO's learner with scheduled coefficients."""
 
 
-class IMPALALearner(WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, IMPALATorchLearner):
+class IMPALALearner(SharedGpu, WatchedLearner, ScheduledLoss, FusedAdam, FiniteUpdates, IMPALATorchLearner):
     """IMPALA's learner with scheduled coefficients."""
 
 
 class DQNLearner(
+    SharedGpu,
     WatchedLearner,
     ChangingHyperparameters,
     DeterministicOperations,

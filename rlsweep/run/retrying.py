@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray.tune import PlacementGroupFactory
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
@@ -18,11 +17,13 @@ from rlsweep.plan import Plan
 from rlsweep.plan.packing import nearest_miss
 from rlsweep.run.failure_classes import classify
 from rlsweep.run.kills import Kills
+from rlsweep.run.placement import group_factory
 from rlsweep.run.session import is_alive
 from rlsweep.run.stopping import Halt
 from rlsweep.run.wrapped_schedulers import Wrapped
 from rlsweep.store.endings import error_reason
 from rlsweep.store.failures import Failure, FailureClass
+from rlsweep.store.manifest import TRIAL
 from rlsweep.store.rows import ENV_STEPS
 
 FailureListener = Callable[[str, Failure], None]
@@ -145,6 +146,7 @@ class Retrying(Wrapped):
         asked = trial.placement_group_factory
         if resource is None or factor == 1 or asked is None:
             return
+        planned = self._plan.trial(trial.config[TRIAL]["values"], trial.config[TRIAL]["seed"])
         main, *others = asked.bundles
         share = main.get(resource, 0)
         if not share:  # what ran out belongs to another bundle
@@ -152,8 +154,9 @@ class Retrying(Wrapped):
         grown = share * factor
         grown = math.ceil(grown) if resource == "GPU" and grown > 1 else grown  # Ray divides no further GPU
         bundles = [{**main, resource: grown}, *others]
-        if nearest_miss(bundles, asked.strategy, self._plan.machine.nodes) is None:
-            trial.update_resources(PlacementGroupFactory(bundles, strategy=asked.strategy))
+        selectors = planned.resources.label_selectors
+        if nearest_miss(bundles, asked.strategy, self._plan.machine.nodes, selectors) is None:
+            trial.update_resources(group_factory(bundles, asked.strategy, selectors))
             known.share *= grown / share
 
     def _waiting(self, tune_controller: Any) -> list[Trial]:

@@ -65,7 +65,7 @@ def ray_session() -> Iterator[Machine]:
     try:
         yield Machine(
             tuple(
-                Node(node["NodeManagerHostname"], dict(node["Resources"]))
+                Node(node["NodeManagerHostname"], dict(node["Resources"]), dict(node["Labels"]))
                 for node in ray.nodes()
                 if node["Alive"]
             )

@@ -25,6 +25,7 @@ from rlsweep.rl.takeover import ReusingAlgorithm
 from rlsweep.run.curriculum import first_phase, next_phase
 from rlsweep.run.custom_metrics import CustomMetrics
 from rlsweep.run.disk import Room
+from rlsweep.run.placement import group_factory
 from rlsweep.run.policies import evaluate, save_policy
 from rlsweep.run.progress import Progress, env_steps_after, evaluation_row, note_reached, update
 from rlsweep.run.restoring import whole_checkpoint
@@ -71,10 +72,11 @@ class Trial(Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
-        """The placement group that RLlib asks for with this trial's AlgorithmConfig."""
+        """The placement group that RLlib asks for with its AlgorithmConfig, on nodes of its labels."""
         trial = cls.plan.trial(config[TRIAL]["values"], config[TRIAL]["seed"])
         algorithm_config = build_config(trial.sweep, trial.seed, trial.resources)
-        return algorithm_config.algo_class.default_resource_request(algorithm_config)
+        asked = algorithm_config.algo_class.default_resource_request(algorithm_config)
+        return group_factory(asked.bundles, asked.strategy, trial.resources.label_selectors)
 
     def setup(self, config: dict[str, Any]) -> None:
         self._asked_for = config

@@ -4,6 +4,7 @@ from rlsweep.spec.env import EnvSpec
 from rlsweep.spec.load import LoadedSpec, load, load_all_profiles
 from rlsweep.spec.network import CnnSpec, ImpalaResnetSpec, MlpSpec, NatureCnnSpec, NetworkSpec
 from rlsweep.spec.parameters import Distribution
+from rlsweep.spec.resources import ResourceSpec
 from rlsweep.spec.scheduling import (
     AshaSpec,
     BudgetSpec,
@@ -20,7 +21,6 @@ from rlsweep.spec.sweep import (
     Algorithm,
     CheckpointSpec,
     EvaluationSpec,
-    ResourceSpec,
     Sweep,
 )
 from rlsweep.spec.values import with_values

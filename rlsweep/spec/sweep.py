@@ -16,6 +16,7 @@ from rlsweep.spec.human_scores import human_scores
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.network import NetworkSpec
 from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, Bytes, EnvSteps, EnvStepsFrom0
+from rlsweep.spec.resources import ResourceSpec
 from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
 from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Objectives, ObjectiveSpec, SearchSpec
 from rlsweep.store.layout import is_name
@@ -38,37 +39,6 @@ def _seed_list(value: Any) -> Any:
 
 
 RESERVED_NAMES = ("artifacts", "mlflow.db")
-
-
-class ResourceSpec(SpecModel):
-    """`resources:` of one trial, in RLlib's terms.
-
-    Attributes:
-        env_runners: remote env-runner actors; 0 samples in the trial's own process. `auto`: what the
-            machine holds for IMPALA and APPO; 0 for DQN, and for PPO if it is not Atari. PPO's games on Atari
-            are divided evenly among env runners, one for each CPU of the main process, which waits for
-            them; with one CPU, or too few games, they stay in the main process.
-        envs_per_env_runner: games stepped together in one env runner, before `auto` divides them.
-        cpus_per_env_runner: CPUs of each env runner.
-        cpus_for_main_process: CPUs of the trial's own process; `auto` shares the machine.
-        learners: learner actors; 0 learns in the trial's own process.
-        gpus_per_learner: GPUs of each learner; a fraction lets trials share one. `auto` shares the
-            machine's GPUs among the trials, at least a quarter each, and takes none where none is.
-        gpus: where a number was asked for and is not there: `auto` falls back to the CPU, `require`
-            (default) refuses to start.
-        placement: Ray's placement strategy for the trial's bundles.
-        max_concurrent: trials at a time; `auto` fills the machine.
-    """
-
-    env_runners: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = "auto"
-    envs_per_env_runner: Annotated[int, Field(gt=0, le=100_000)] = 16
-    cpus_per_env_runner: Annotated[float, Field(gt=0, le=10_000)] = 1
-    cpus_for_main_process: Annotated[int, Field(gt=0, le=10_000)] | Literal["auto"] = "auto"
-    learners: Annotated[int, Field(ge=0, le=10_000)] = 0
-    gpus_per_learner: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto"] = "auto"
-    gpus: Literal["require", "auto"] = "require"
-    placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
-    max_concurrent: PositiveInt | Literal["auto"] = "auto"
 
 
 class EvaluationSpec(SpecModel):

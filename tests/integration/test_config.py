@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.tune import PlacementGroupFactory
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, make
+from rlsweep.plan.packing import Node
+from rlsweep.plan.trial_resources import ACCELERATOR
 from rlsweep.rl import preflight, signatures
 from rlsweep.rl.algorithms import build_config
 from rlsweep.run.trial import trainable_for
@@ -16,7 +19,13 @@ from rlsweep.spec import load
 from rlsweep.spec.hyperparameters import hyperparameters
 
 ROOT = Path(__file__).parents[2]
-BIG = Machine.of(cpus=16, gpus=4)
+BIG = Machine((Node("big", {"CPU": 16, "GPU": 4, "disk": 1}),))
+LABELLED = Machine(
+    (
+        Node("a", {"CPU": 4, "GPU": 2}, {ACCELERATOR: "H100", "zone": "x"}),
+        Node("b", {"CPU": 4}, {"zone": "y"}),
+    )
+)
 
 
 @pytest.mark.parametrize(("algorithm", "names"), sorted(signatures.table().items()))
@@ -37,6 +46,7 @@ def test_the_table_of_hyperparameters_is_fresh(algorithm: str, names: dict[str, 
         ("breakout_lr.yaml", ["resources={learners: 2, gpus_per_learner: 0.5}"]),
         ("breakout_lr.yaml", ["resources={learners: 2, gpus_per_learner: 0, env_runners: 2}"]),
         ("breakout_lr.yaml", ["resources={gpus_per_learner: 0.25, placement: SPREAD}"]),
+        ("breakout_lr.yaml", ["resources={gpus_per_learner: 0.5, custom_resources: {disk: 0.5}}"]),
         ("breakout_ppo_reference.yaml", []),
         ("pong_impala.yaml", []),
         ("breakout_dqn.yaml", []),
@@ -48,6 +58,16 @@ def test_planned_bundles_are_those_that_rllib_asks_for(spec: str, overrides: lis
     asked = trainable_for(plan).default_resource_request(trial.tune_config)
     assert [bundle for bundle in asked.bundles if bundle] == trial.resources.bundles
     assert asked.strategy == trial.resources.placement
+
+
+def test_bundles_ask_for_the_labels_of_their_nodes() -> None:
+    labels = "accelerator: H100, node_labels: {zone: x}, env_runner_node_labels: {zone: y}"
+    override = f"resources={{env_runners: 1, learners: 2, gpus_per_learner: 1, {labels}}}"
+    plan = make(load("breakout_lr.yaml", overrides=[override], root=ROOT).sweep, LABELLED)
+    group = trainable_for(plan).default_resource_request(plan.trials[0].tune_config)
+    on_gpu = {"zone": "x", ACCELERATOR: "H100"}
+    selectors = [{"zone": "x"}, {"zone": "y"}, on_gpu, on_gpu]
+    assert group == PlacementGroupFactory(group.bundles, "PACK", bundle_label_selector=selectors)
 
 
 def test_a_learning_rate_per_learner_is_scaled() -> None:

@@ -195,3 +195,54 @@ def test_strict_spread_looks_only_at_nodes_without_a_bundle() -> None:
 
 def test_a_cluster_without_nodes_has_none_that_comes_near() -> None:
     assert nearest_miss([CPU], "PACK", []) == Miss(0, None, (), "")
+
+
+# Labels
+
+
+LABELLED = [
+    Node("a", {"CPU": 4, "GPU": 2}, {"gpu": "H100", "zone": "x"}),
+    Node("b", {"CPU": 4, "GPU": 2}, {"gpu": "L4", "zone": "y"}),
+    Node("c", {"CPU": 4}, {"zone": "y"}),
+    Node("d", {"CPU": 2}),
+]
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        ({}, "abcd"),
+        ({"gpu": "H100"}, "a"),
+        ({"gpu": "!H100"}, "bcd"),
+        ({"gpu": "in(H100, L4)"}, "ab"),
+        ({"gpu": "!in(H100,L4)"}, "cd"),
+        ({"zone": "y", "gpu": "!L4"}, "c"),
+        ({"zone": "in(z)"}, ""),
+    ],
+)
+def test_a_bundle_goes_to_nodes_of_its_labels(selector: dict[str, str], allowed: str) -> None:
+    placed = pack([CPU], "PACK", LABELLED, 50, [selector])
+    assert sorted({placement.nodes[0] for placement in placed}) == list(allowed)
+
+
+def test_learners_on_one_kind_of_nodes_and_env_runners_on_another() -> None:
+    selectors = [{"gpu": "L4"}, {"gpu": "!in(H100,L4)"}, {"gpu": "!in(H100,L4)"}]
+    placed = pack([{"CPU": 1, "GPU": 1}, CPU, CPU], "PACK", LABELLED, 50, selectors)
+    assert ["".join(one.nodes) for one in placed] == ["bcc", "bcc"]
+
+
+def test_strict_pack_asks_one_node_for_all_labels() -> None:
+    assert pack([CPU] * 2, "STRICT_PACK", LABELLED, 1, [{"gpu": "L4"}, {"zone": "y"}])[0].nodes == ("b", "b")
+    assert pack([CPU] * 2, "STRICT_PACK", LABELLED, 1, [{"gpu": "H100"}, {"zone": "y"}]) == []
+
+
+def test_labels_that_no_node_has_are_named_with_those_there_are() -> None:
+    reason = "no node has the labels {gpu: A100}: gpu is H100 on 1, L4 on 1, not set on 2 of 4 nodes"
+    assert nearest_miss([CPU, GPU], "PACK", LABELLED, [{}, {"gpu": "A100"}]) == Miss(
+        1, None, (), reason, lacks_labels=True
+    )
+
+
+def test_among_nodes_of_its_labels_a_bundle_lacks_resources() -> None:
+    lacks = (Lack("GPU", wanted=4, there=2),)
+    assert nearest_miss([{"GPU": 4}], "PACK", LABELLED, [{"gpu": "L4"}]) == Miss(0, "b", lacks, "")

@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from rlsweep.plan.packing.labels import Labels, matches
 from rlsweep.plan.packing.units import UNIT, Demand, Instances, total
 
 
 class View:
     """What the GCS believes to be free on one node; it never changes, so it scores a demand once."""
 
-    def __init__(self, sums: Mapping[str, int]) -> None:
+    def __init__(self, sums: Mapping[str, int], labels: Labels) -> None:
         self.sums = sums
+        self.labels = labels
         self._scores: dict[Demand, float] = {}
 
     @classmethod
-    def reported(cls, instances: Instances) -> View:
+    def reported(cls, instances: Instances, labels: Labels) -> View:
         """The raylet's own numbers, through the floats of its report: 0.57 arrives as 0.5699."""
-        return cls({resource: int(sum(free) / UNIT * UNIT) for resource, free in instances.items()})
+        return cls({resource: int(sum(free) / UNIT * UNIT) for resource, free in instances.items()}, labels)
 
     def without(self, demand: Demand) -> View:
-        return View({**self.sums, **{resource: self.sums[resource] - wanted for resource, wanted in demand}})
+        left = {resource: self.sums[resource] - wanted for resource, wanted in demand.amounts}
+        return View({**self.sums, **left}, self.labels)
 
     def score(self, demand: Demand) -> float:
         """Sum of the fractions that would stay free (`LeastResourceScorer`), -1 where it does not fit."""
         if demand not in self._scores:
-            free = [(self.sums.get(resource, 0), wanted) for resource, wanted in demand]
-            fits = all(have >= wanted for have, wanted in free)
+            free = [(self.sums.get(resource, 0), wanted) for resource, wanted in demand.amounts]
+            fits = all(have >= wanted for have, wanted in free) and matches(demand.conditions, self.labels)
             self._scores[demand] = sum((have - wanted) / have for have, wanted in free) if fits else -1
         return self._scores[demand]
 
@@ -44,8 +47,8 @@ def choose(demands: Sequence[Demand], strategy: str, views: Views) -> dict[int, 
 def in_order(demands: Sequence[Demand]) -> list[int]:
     """Scarce and large first (`SortRequiredResources`): GPUs, then others by name, memory, CPUs."""
     last = ["object_store_memory", "memory", "CPU"]
-    own = sorted({resource for demand in demands for resource, _ in demand}.difference(["GPU", *last]))
-    amounts = [dict(demand) for demand in demands]
+    own = sorted({kind for demand in demands for kind, _ in demand.amounts}.difference(["GPU", *last]))
+    amounts = [dict(demand.amounts) for demand in demands]
 
     def rank(index: int) -> list[int]:
         return [amounts[index].get(resource, 0) for resource in ["GPU", *own, *last]]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rlsweep.plan.packing.gcs import choose, in_order
+from rlsweep.plan.packing.labels import LabelSelector, matches
 from rlsweep.plan.packing.place import Free, place
 from rlsweep.plan.packing.raylet import allocate, take
-from rlsweep.plan.packing.units import UNIT, Bundle, Demand, Instances, Node, to_demand, total
+from rlsweep.plan.packing.units import UNIT, Bundle, Demand, Instances, Node, to_demands, total
 
 REASONS = {
     "STRICT_PACK": "STRICT_PACK puts all {bundles} bundles on one node",
@@ -33,23 +35,33 @@ class Miss:
         bundle: index of the bundle that finds no place; None for all bundles taken together.
         node: the node that comes nearest; None where no node is left to try.
         lacks: what that node has too little of, with the trial's other bundles in their places.
-        reason: what the strategy asks, where that is what makes it impossible, else empty.
+        reason: what the strategy asks, or the labels, where that is what makes it impossible, else empty.
+        lacks_labels: it is the labels.
     """
 
     bundle: int | None
     node: str | None
     lacks: tuple[Lack, ...]
     reason: str
+    lacks_labels: bool = False
 
 
-def nearest_miss(bundles: Sequence[Bundle], strategy: str, nodes: Sequence[Node]) -> Miss | None:
+def nearest_miss(
+    bundles: Sequence[Bundle],
+    strategy: str,
+    nodes: Sequence[Node],
+    selectors: Sequence[LabelSelector] = (),
+) -> Miss | None:
     """Why the empty cluster holds not even one trial, or None if it does."""
-    if place(bundles, strategy, Free(nodes)):
+    if place(bundles, strategy, Free(nodes), selectors):
         return None
-    demands = [to_demand(bundle) for bundle in bundles]
+    demands = to_demands(bundles, selectors)
     free = Free(nodes)
     for index in in_order(demands):
-        if all(take(demands[index], instances) is None for instances in free.instances.values()):
+        if all(
+            free.views[node].score(demands[index]) < 0 or take(demands[index], instances) is None
+            for node, instances in free.instances.items()
+        ):
             return _nearest(index, demands[index], free, free.instances)
     return _miss_together(demands, strategy, free)
 
@@ -72,18 +84,37 @@ def _miss_together(demands: Sequence[Demand], strategy: str, free: Free) -> Miss
 
 def _nearest(bundle: int | None, demand: Demand, free: Free, nodes: Iterable[int], reason: str = "") -> Miss:
     """Of nodes that all lack some of a demand, the one that lacks the smallest part."""
-    lacks = {node: _lacks(demand, free.instances[node]) for node in sorted(nodes)}
-    if not lacks:
-        return Miss(bundle, None, (), reason)
+    allowed = [node for node in sorted(nodes) if matches(demand.conditions, free.views[node].labels)]
+    if not allowed:
+        text = _labels_text(demand, free)
+        return Miss(bundle, None, (), text or reason, lacks_labels=bool(text))
+    lacks = {node: _lacks(demand, free.instances[node]) for node in allowed}
     node = min(lacks, key=lambda node: sum(1 - lack.there / lack.wanted for lack in lacks[node]))
     return Miss(bundle, free.names[node], lacks[node], reason)
 
 
+def _labels_text(demand: Demand, free: Free) -> str:
+    """Which labels are wanted and which there are; empty where some node has what is wanted."""
+    labels = [view.labels for view in free.views.values()]
+    if not labels or any(matches(demand.conditions, one) for one in labels):
+        return ""
+    wanted = ", ".join(f"{label}: {condition}" for label, condition in demand.conditions)
+    there = "; ".join(
+        f"{label} is "
+        + ", ".join(
+            f"{value} on {count}"
+            for value, count in Counter(one.get(label, "not set") for one in labels).items()
+        )
+        for label, _ in demand.conditions
+    )
+    return f"no node has the labels {{{wanted}}}: {there} of {len(labels)} nodes"
+
+
 def _lacks(demand: Demand, instances: Instances) -> tuple[Lack, ...]:
-    free = {resource: instances.get(resource, ()) for resource, _ in demand}
+    free = {resource: instances.get(resource, ()) for resource, _ in demand.amounts}
     return tuple(
         Lack(resource, wanted / UNIT, _usable(free[resource]) / UNIT)
-        for resource, wanted in demand
+        for resource, wanted in demand.amounts
         if allocate(wanted, free[resource]) is None
     )
 

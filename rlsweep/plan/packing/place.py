@@ -22,8 +22,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rlsweep.plan.packing.gcs import View, choose
+from rlsweep.plan.packing.labels import LabelSelector
 from rlsweep.plan.packing.raylet import prepare
-from rlsweep.plan.packing.units import Bundle, Demand, Node, to_demand, to_instances, total
+from rlsweep.plan.packing.units import Bundle, Demand, Node, to_demands, to_instances, total
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,37 @@ class Free:
     def __init__(self, nodes: Sequence[Node]) -> None:
         self.names = [node.name for node in nodes]
         self.instances = dict(enumerate(to_instances(node.resources) for node in nodes))
-        self.views = {node: View.reported(instances) for node, instances in self.instances.items()}
+        self.views = {
+            place: View.reported(self.instances[place], node.labels) for place, node in enumerate(nodes)
+        }
 
 
-def pack(bundles: Sequence[Bundle], strategy: str, nodes: Sequence[Node], wanted: int) -> list[Placement]:
-    """The placements of as many of `wanted` equal trials as the empty cluster holds at once."""
+def pack(
+    bundles: Sequence[Bundle],
+    strategy: str,
+    nodes: Sequence[Node],
+    wanted: int,
+    selectors: Sequence[LabelSelector] = (),
+) -> list[Placement]:
+    """The placements of as many of `wanted` equal trials as the empty cluster holds at once.
+
+    Args:
+        bundles, strategy, selectors: as `ray.util.placement_group` takes them.
+        nodes: of the cluster.
+        wanted: more are not looked for.
+    """
     free = Free(nodes)
     placements: list[Placement] = []
-    while len(placements) < wanted and (placement := place(bundles, strategy, free)):
+    while len(placements) < wanted and (placement := place(bundles, strategy, free, selectors)):
         placements.append(placement)
     return placements
 
 
-def place(bundles: Sequence[Bundle], strategy: str, free: Free) -> Placement | None:
+def place(
+    bundles: Sequence[Bundle], strategy: str, free: Free, selectors: Sequence[LabelSelector] = ()
+) -> Placement | None:
     """Reserve one placement group in `free`; None if Ray would leave it pending."""
-    demands = [to_demand(bundle) for bundle in bundles]
+    demands = to_demands(bundles, selectors)
     tried: set[tuple[tuple[int, ...], ...]] = set()
     while len(chosen := choose(demands, strategy, free.views)) == len(demands):
         if _reserve(demands, chosen, free):
@@ -78,6 +95,8 @@ def _reserve(demands: Sequence[Demand], chosen: Mapping[int, int], free: Free) -
         if agreed:
             free.instances[node] = prepared[node][-1]
         reports = bool(prepared[node])
-        view = View.reported(free.instances[node]) if reports else free.views[node].without(total(share))
-        free.views[node] = view
+        view = free.views[node]
+        free.views[node] = (
+            View.reported(free.instances[node], view.labels) if reports else view.without(total(share))
+        )
     return agreed

@@ -21,7 +21,7 @@ def prepare(share: Sequence[Demand], instances: Instances) -> list[Instances]:
 def take(demand: Demand, instances: Instances) -> Instances | None:
     """What is left of a node once a bundle is reserved there; None if it does not fit."""
     left = dict(instances)
-    for resource, wanted in demand:
+    for resource, wanted in demand.amounts:
         after = allocate(wanted, left.get(resource, ()))
         if after is None:
             return None

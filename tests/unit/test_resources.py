@@ -1,0 +1,86 @@
+"""Where a trial's bundles may be: accelerators, labels of nodes, resources of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlsweep.errors import PreflightError
+from rlsweep.plan import Machine, Plan, make
+from rlsweep.plan.estimate import expected_work
+from rlsweep.plan.packing import Node
+from rlsweep.plan.summary import Disk, Summary
+from rlsweep.plan.trial_resources import ACCELERATOR
+from rlsweep.spec import load
+
+ROOT = Path(__file__).parents[2]
+H100, L4 = {ACCELERATOR: "H100", "zone": "x"}, {ACCELERATOR: "L4", "zone": "x"}
+CLUSTER = Machine(
+    (
+        Node("big", {"CPU": 16, "GPU": 4}, H100),
+        Node("small", {"CPU": 16, "GPU": 2}, L4),
+        Node("cpus", {"CPU": 64, "disk": 2}, {"zone": "y"}),
+    )
+)
+
+
+def plan(*overrides: str) -> Plan:
+    return make(load("breakout_lr.yaml", overrides=list(overrides), root=ROOT).sweep, CLUSTER)
+
+
+def test_any_gpu_will_do_unless_a_type_is_named() -> None:
+    assert plan("resources={cpus_for_main_process: 1, gpus_per_learner: 1}").max_concurrent == 6
+    assert (
+        plan("resources={cpus_for_main_process: 1, gpus_per_learner: 1, accelerator: H100}").max_concurrent
+        == 4
+    )
+    assert (
+        plan("resources={cpus_for_main_process: 1, gpus_per_learner: 1, accelerator: '!H100'}").max_concurrent
+        == 2
+    )
+
+
+def test_auto_shares_the_gpus_of_the_type() -> None:
+    assert plan("resources.accelerator=H100").resources.gpus == pytest.approx(4 / 9)
+    assert plan("resources.node_labels={zone: y}").resources.gpus == 0
+
+
+def test_who_names_a_type_that_is_not_there_is_told_which_there_are() -> None:
+    with pytest.raises(
+        PreflightError, match=r"ray\.io/accelerator-type is H100 on 1, L4 on 1, not set"
+    ) as caught:
+        plan("resources.accelerator=A100")
+    assert caught.value.key == "resources.accelerator"
+    assert plan("resources={accelerator: A100, gpus: auto}").resources.gpus == 0
+    assert plan("resources={accelerator: A100, gpus_per_learner: 0}").resources.gpus == 0, "--cpu"
+
+
+def test_env_runners_on_nodes_without_a_gpu() -> None:
+    spec = "env_runners: 15, learners: 1, gpus_per_learner: 1, cpus_for_main_process: 1"
+    apart = plan(f"resources={{{spec}, env_runner_node_labels: {{ray.io/accelerator-type: '!in(H100,L4)'}}}}")
+    assert apart.max_concurrent == 4, "64 CPUs for 15 each"
+    placed = apart.resources.place(CLUSTER, 4)
+    assert all(set(one.nodes[1:16]) == {"cpus"} and one.nodes[16] in ("big", "small") for one in placed)
+
+
+def test_labels_count_for_env_runners_too_unless_they_have_their_own() -> None:
+    spec = "env_runners: 1, gpus_per_learner: 0, node_labels: {zone: x}"
+    assert plan(f"resources={{{spec}}}").resources.label_selectors == [{"zone": "x"}] * 2
+    own = plan(f"resources={{{spec}, env_runner_node_labels: {{}}}}").resources.label_selectors
+    assert own == [{"zone": "x"}, {}]
+
+
+def test_resources_of_ones_own() -> None:
+    taken = plan("resources={custom_resources: {disk: 0.5}, gpus_per_learner: 0, env_runners: 0}")
+    assert taken.max_concurrent == 4
+    assert {one.nodes for one in taken.resources.place(CLUSTER, 4)} == {("cpus",)}
+    with pytest.raises(PreflightError, match=r"3 disk where 2 is free; .* ray start --resources") as caught:
+        plan("resources={custom_resources: {disk: 3}, gpus_per_learner: 0}")
+    assert caught.value.key == "resources.custom_resources"
+
+
+def test_a_plan_says_where() -> None:
+    planned = plan("resources={cpus_for_main_process: 1, gpus_per_learner: 1, accelerator: H100}")
+    lines = dict(Summary(planned, expected_work(planned), None, Disk(1, 1, None)).lines)
+    assert ", 1 GPU, where ray.io/accelerator-type is H100}" in lines["one trial takes"]
