@@ -143,17 +143,17 @@ def test_ray_looks_at_labels_as_pack_does(
     assert reserve(bundles, strategy, names, len(expected), selectors) == expected
 
 
-def test_a_process_knows_its_part_of_a_gpu(names: dict[str, str]) -> None:
+@pytest.mark.usefixtures("names")
+def test_a_process_knows_its_part_of_a_gpu() -> None:
+    class Asker:  # in here, for workers do not find the modules of tests
+        def gpus(self) -> float:
+            return assigned_gpus()
+
     group = group_factory([MAIN, {"GPU": 2}], "PACK", [])()
     strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
     asker = ray.remote(Asker)
-    shared = asker.options(num_cpus=1, num_gpus=0.25, scheduling_strategy=strategy).remote()
-    assert ray.get(shared.gpus.remote()) == 0.25
+    part = asker.options(num_cpus=1, num_gpus=0.25, scheduling_strategy=strategy).remote()
+    assert ray.get(part.gpus.remote()) == 0.25
     assert ray.get(asker.options(num_gpus=2).remote().gpus.remote()) == 2
     assert ray.get(asker.options(num_cpus=1).remote().gpus.remote()) == 0
     assert assigned_gpus() == 0
-
-
-class Asker:
-    def gpus(self) -> float:
-        return assigned_gpus()
