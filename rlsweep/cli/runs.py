@@ -83,13 +83,13 @@ def run(
         arguments += [*(["--retry", retry.value] if retry else []), *(["--fork", fork] if fork else [])]
         submit_run(loaded, arguments, os.environ["RAY_ADDRESS"], storage)
         return
-    from rlsweep.plan import make
     from rlsweep.run.forecast import summarize
     from rlsweep.run.launch import launch
+    from rlsweep.run.nodes import plan_on
     from rlsweep.run.session import ray_session
 
     with ray_session() as machine, located(loaded):
-        plan = make(loaded.sweep, machine)
+        plan = plan_on(loaded.sweep, machine)
         print_summary(summarize(plan, storage), messages)
         launched = launch(
             plan,

@@ -91,7 +91,7 @@ class Plan:
         return PlannedTrial(trial_id(values, seed), name, values, seed, resolved, resources)
 
     def _resolve(self, resolved: Sweep) -> TrialResources:
-        return resolve(resolved, self.machine, self._trials_at_once)
+        return resolve(resolved, self.machine, self.trials_at_once)
 
     @cached_property
     def _base_resources(self) -> TrialResources:
@@ -110,13 +110,16 @@ class Plan:
     @cached_property
     def max_concurrent(self) -> int:
         """How many trials the machine holds at once, at most as many as the spec wants."""
-        wanted = self._trials_at_once
+        return self.max_concurrent_on(self.machine)
+
+    def max_concurrent_on(self, machine: Machine) -> int:
+        """How many of these trials, as they are, another machine holds at once."""
         resources = {trial.resources for trial in self.trials} or {self.resources}
-        return min(len(one.place(self.machine, wanted)) for one in resources)
+        return min(len(one.place(machine, self.trials_at_once)) for one in resources)
 
     @property
-    def _trials_at_once(self) -> int:
-        """Among how many trials `auto` shares the machine."""
+    def trials_at_once(self) -> int:
+        """How many trials the spec wants at once, among which `auto` shares the machine."""
         most = self.sweep.resources.max_concurrent
         return self.num_trials if most == "auto" else min(self.num_trials, most)
 

@@ -26,13 +26,21 @@ def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
     Raises:
         PreflightError: one trial can never be placed on the machine.
     """
+    resources = fix(sweep, machine, num_trials)
+    if (miss := resources.miss(machine)) is not None:
+        raise refusal(resources, miss)
+    return resources
+
+
+def fix(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
+    """The same, whether one trial can be placed or not."""
     spec, algorithm = sweep.resources, sweep.algorithm
     usable = machine.where(spec.node_labels)
     share = max(1, min(usable.cpus // max(1, num_trials), usable.cpus_of_largest_node))
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
     main_cpus = _cpus_for_main_process(sweep, share, env_runners)
     parts = _parts(sweep, main_cpus)
-    resources = TrialResources(
+    return TrialResources(
         env_runners=parts or env_runners,
         envs_per_env_runner=spec.envs_per_env_runner // max(1, parts),
         cpus_per_env_runner=main_cpus // parts if parts else spec.cpus_per_env_runner,
@@ -48,9 +56,6 @@ def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
             (spec.node_labels if spec.env_runner_node_labels is None else spec.env_runner_node_labels).items()
         ),
     )
-    if (miss := resources.miss(machine)) is not None:
-        raise refusal(resources, miss)
-    return resources
 
 
 def _auto_env_runners(algorithm: Algorithm, share: int) -> int:

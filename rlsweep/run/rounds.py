@@ -29,7 +29,9 @@ from rlsweep.run.going_on import tune_config
 from rlsweep.run.kills import Kills
 from rlsweep.run.manifest import Continuation, known_results, new_record
 from rlsweep.run.memory import RAY_KILLED, MemoryWatch
+from rlsweep.run.nodes import Capacity
 from rlsweep.run.past import read_past
+from rlsweep.run.pending import PendingTrials
 from rlsweep.run.retrying import Retrying
 from rlsweep.run.schedulers import make_scheduler
 from rlsweep.run.searching import ConfigurationSearch
@@ -77,6 +79,7 @@ class Rounds:
         self.is_tracked = True
         self._given: set[str] = set()
         self._compared = continuation.manifest.objectives[0].on_the_way
+        self._capacity = Capacity(plan)
         self._halt = Halt(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
         self._standing = Standing(self._manifest, layout, self._halt, num_to_keep(plan.sweep))
 
@@ -96,11 +99,13 @@ class Rounds:
                 self._run_listed(self._continuation.waiting, self._scheduler())
             return
         known = known_results(self._manifest, self._layout)
-        searcher = ConfigurationSearch(self._plan, self._manifest.objectives, self._add, known)
+        searcher = ConfigurationSearch(
+            self._plan, self._manifest.objectives, self._add, self._capacity, known
+        )
         settings = tune_settings(self._plan, self._scheduler())
         settings.search_alg, settings.num_samples = searcher, -1
         # Else Tune starts one process at a time, and gives it up when a trial ends first and leaves its own.
-        settings.max_concurrent_trials = self._plan.max_concurrent
+        settings.max_concurrent_trials = self._plan.trials_at_once  # the searcher keeps to the nodes
         self._fit({}, settings, self._plan.num_trials)
 
     def confirm(self, confirm: ConfirmSpec) -> None:
@@ -178,6 +183,7 @@ class Rounds:
                     console,
                     Stalls(kills, sweep.failures.stall),
                     MemoryWatch(kills),
+                    PendingTrials(self._plan, self._capacity),
                     *disks,
                     Diagnose([history.tell, console.tell]),
                     *driver_callbacks(sweep.callbacks),

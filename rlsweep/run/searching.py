@@ -14,6 +14,7 @@ from rlsweep.errors import PreflightError, SpecError
 from rlsweep.plan import Plan, PlannedTrial
 from rlsweep.plan.search import Search
 from rlsweep.plan.space import Values
+from rlsweep.run.nodes import Capacity
 from rlsweep.run.outcomes import SeedResult, judge
 from rlsweep.store.manifest import FAILED, Objective, result_ending
 
@@ -36,6 +37,7 @@ class ConfigurationSearch(Searcher):
         objectives: what a configuration is judged by.
         on_proposed: called with each trial before it starts, for its Tune configuration; a SpecError or
             PreflightError means that it cannot, and its configuration counts as failed.
+        capacity: of the nodes.
         known: configurations that earlier runs of the sweep have begun, with the seeds that have ended.
     """
 
@@ -44,12 +46,14 @@ class ConfigurationSearch(Searcher):
         plan: Plan,
         objectives: list[Objective],
         on_proposed: Callable[[PlannedTrial], dict[str, Any]],
+        capacity: Capacity,
         known: Iterable[tuple[Values, dict[int, SeedResult]]] = (),
     ) -> None:
         super().__init__()
         self._plan = plan
         self._objectives = objectives
         self._on_proposed = on_proposed
+        self._capacity = capacity
         self._search = Search(plan.sweep)
         self._waiting: deque[tuple[_Configuration, int]] = deque()
         self._running: dict[str, tuple[_Configuration, int]] = {}
@@ -60,7 +64,9 @@ class ConfigurationSearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial; None while as many run as the machine holds, FINISHED where there are no more."""
-        if len(self._running) >= self._plan.max_concurrent:
+        # Of a cluster that grows, one more: the placement group of a trial that waits asks for a node.
+        more = self._plan.sweep.resources.wait_for_nodes is not None
+        if len(self._running) >= self._capacity.trials + more:
             return None
         while self._num_trials < self._plan.num_trials and (self._waiting or self._propose()):
             configuration, seed = self._waiting.popleft()

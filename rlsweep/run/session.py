@@ -13,9 +13,9 @@ import ray
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine
-from rlsweep.plan.packing import Node
 from rlsweep.run.exposure import check_exposure, keep_token_private, make_private_folder
 from rlsweep.run.heads import is_head
+from rlsweep.run.nodes import read_machine
 
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
@@ -63,13 +63,7 @@ def ray_session() -> Iterator[Machine]:
     ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
     quiet_libraries()
     try:
-        yield Machine(
-            tuple(
-                Node(node["NodeManagerHostname"], dict(node["Resources"]), dict(node["Labels"]))
-                for node in ray.nodes()
-                if node["Alive"]
-            )
-        )
+        yield read_machine()
     finally:
         ray.shutdown()
 

@@ -21,7 +21,7 @@ from rlsweep.spec.values import data_with_values, value_at
 SWEEPABLE = ("training", "network", "env", "resources", "exploration", "curriculum")
 """Sections whose values may differ from trial to trial."""
 
-NOT_PER_TRIAL = ("resources.max_concurrent",)
+NOT_PER_TRIAL = ("resources.max_concurrent", "resources.wait_for_nodes")
 
 Locate = Callable[..., Location]
 """Keys below `search` -> the place they were written at."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from rlsweep.spec.model import SpecModel
+from rlsweep.spec.quantities import Seconds
 from rlsweep.spec.scheduling import PositiveInt
 
 # Kubernetes' syntax of labels, with Ray's conditions (`ray/_private/label_utils.py`).
@@ -67,7 +68,9 @@ class ResourceSpec(SpecModel):
         env_runner_node_labels: the same for its env runners, in place of `node_labels`, as for nodes without
             GPUs.
         custom_resources: Ray's, by name, of the trial's main process.
-        max_concurrent: trials at a time; `auto` fills the machine.
+        max_concurrent: trials at a time; `auto` fills the machine, as nodes come and go.
+        wait_for_nodes: seconds to wait at the start, where no node of a cluster can hold a trial, until one
+            can; None refuses. A cluster that grows is asked for a node more than it has.
     """
 
     env_runners: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = "auto"
@@ -85,3 +88,4 @@ class ResourceSpec(SpecModel):
         default_factory=dict
     )
     max_concurrent: PositiveInt | Literal["auto"] = "auto"
+    wait_for_nodes: Seconds | None = None

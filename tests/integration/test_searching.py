@@ -13,6 +13,7 @@ from ray import cloudpickle, tune
 
 from rlsweep.plan import Machine, make
 from rlsweep.plan.search import configurations
+from rlsweep.run.nodes import Capacity
 from rlsweep.run.searching import ConfigurationSearch
 from rlsweep.spec import Sweep
 from rlsweep.store.manifest import TRIAL, Objective
@@ -78,7 +79,7 @@ def best_found(method: str, seed: int, machine: Machine, storage: Path) -> float
         tune_config=tune.TuneConfig(
             reuse_actors=True,
             search_alg=ConfigurationSearch(
-                plan, [Objective("score", "maximize")], lambda trial: trial.tune_config
+                plan, [Objective("score", "maximize")], lambda trial: trial.tune_config, Capacity(plan)
             ),
             num_samples=-1,
             trial_name_creator=lambda trial: str(trial.config[TRIAL]["id"]),
