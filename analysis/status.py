@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.reading import last_row_of
 from rlsweep.store.endings import in_words
@@ -74,6 +76,16 @@ class RunStatus:
         return max(scored, key=lambda t: t.score, default=None)
 
     @property
+    def best_score(self) -> float:
+        """Of the best trial; NaN where there is none."""
+        return self.best.score if self.best else math.nan
+
+    @property
+    def env_steps(self) -> int:
+        """Of all trials."""
+        return sum(trial.env_steps for trial in self.trials)
+
+    @property
     def steps_per_second(self) -> float:
         """Of all trials that run now."""
         speeds = [t.steps_per_second for t in self.trials if t.status == RUNNING and not t.is_silent]
@@ -100,7 +112,7 @@ def read_status(layout: RunLayout) -> RunStatus:
         RunError: there is none, or its manifest cannot be read.
     """
     manifest = Manifest.read(layout)
-    trials = tuple(_trial(layout, record, manifest.scheduler) for record in manifest.trials)
+    trials = tuple(_read_trial(layout, record, manifest.scheduler) for record in manifest.trials)
     return RunStatus(manifest.name, manifest.objectives[0].most_env_steps, trials)
 
 
@@ -117,17 +129,28 @@ def runs(storage: Storage) -> list[RunLayout]:
     return sorted(found, key=lambda layout: -layout.manifest.stat().st_mtime)
 
 
-def _trial(layout: RunLayout, record: TrialRecord, scheduler: str) -> TrialStatus:
-    row = last_row_of(layout.result_json(record.id))
-    env_steps = int(row.get(ENV_STEPS, 0))
+def trial_status(record: TrialRecord, row: Mapping[str, Any], words: str) -> TrialStatus:
+    """How a trial stands.
+
+    Args:
+        record: of the trial.
+        row: its last one; empty before the first.
+        words: how it stands, for people.
+    """
     return TrialStatus(
         id=record.id,
-        words=in_words(record, scheduler, env_steps, layout.trial(record.id)),
+        words=words,
         status=record.status,
         score=float(row.get(SCORE, math.nan)),
         is_valid=bool(row.get(SCORE_VALID, False)) and math.isfinite(row.get(SCORE, math.nan)),
         games=int(row.get(GAMES, 0)),
-        env_steps=env_steps,
+        env_steps=int(row.get(ENV_STEPS, 0)),
         steps_per_second=float(row.get(STEPS_PER_SECOND, math.nan)),
         silent_seconds=time.time() - row[TIMESTAMP] if TIMESTAMP in row else math.nan,
     )
+
+
+def _read_trial(layout: RunLayout, record: TrialRecord, scheduler: str) -> TrialStatus:
+    row = last_row_of(layout.result_json(record.id))
+    words = in_words(record, scheduler, int(row.get(ENV_STEPS, 0)), layout.trial(record.id))
+    return trial_status(record, row, words)
