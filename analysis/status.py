@@ -70,6 +70,11 @@ class RunStatus:
         return dict(Counter(trial.status for trial in self.trials))
 
     @property
+    def has_ended(self) -> bool:
+        """Whether no trial that is known has anything left to do."""
+        return all(trial.status in (*ENDED, FAILED) for trial in self.trials)
+
+    @property
     def best(self) -> TrialStatus | None:
         """The trial with the best valid score so far; one that crashed or diverged has none."""
         scored = (t for t in self.trials if t.is_valid and t.status not in (FAILED, DIVERGED))

@@ -45,7 +45,7 @@ class FiguresOfSweep:
             env_steps=status.env_steps,
             env_steps_per_second=status.steps_per_second,
             gpu_hours=self._halt.gpu_hours,
-            remaining_seconds=status.seconds_left,
+            remaining_seconds=0.0 if status.has_ended else status.seconds_left,
         )
 
     def _earlier_row(self, trial_id: str) -> Mapping[str, Any]:

@@ -3,62 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from loopback import answers, free_port
+from loopback import free_port
+from ray_head import ray_head
 from waiting import wait_until
 
 from rlsweep.store.layout import RunLayout, Storage
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["--profile", "smoke", "--set", "stop.env_steps=10M", "--set", "checkpoints.every=2000"]
-TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """A cluster of one node on 127.0.0.1; the environment that leads to it."""
-    with tempfile.TemporaryDirectory(
-        prefix="head", dir="/tmp"
-    ) as folder:  # the paths of sockets must be short
-        port = free_port()
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": TOKEN,
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-            "RAY_memory_monitor_refresh_ms": "0",
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",  # jobs call rlsweep
-        }
-        command = [
-            *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
-            *("--port", str(free_port()), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(port)),
-            *("--num-cpus", "2", "--temp-dir", folder, "--disable-usage-stats"),
-            *("--dashboard-agent-listen-port", str(free_port())),  # it takes jobs: not another node's
-        ]
-        with (Path(folder) / "head.log").open("w") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        try:
-            while not answers(f"http://127.0.0.1:{port}/api/version"):
-                assert process.poll() is None
-                time.sleep(0.3)
-            yield {**environment, "RAY_ADDRESS": f"http://127.0.0.1:{port}", "HEAD_FOLDER": folder}
-        finally:
-            children = psutil.Process(process.pid).children(recursive=True)
-            process.terminate()
-            process.wait(timeout=300)
-            for child in children:
-                if child.is_running():
-                    child.kill()
+    """A cluster; the environment that leads to it."""
+    with ray_head() as one:
+        yield {**one.environment, "RAY_ADDRESS": one.dashboard, "HEAD_FOLDER": str(one.folder)}
 
 
 @pytest.fixture
