@@ -39,14 +39,17 @@ def read(url: str, token: str = "") -> str:
 def scrape(head: RayHead) -> Values:
     """The gauges of all sweeps, as Prometheus would read them."""
     found: Values = {}
-    for group in json.loads(read(f"{head.dashboard}/api/prometheus/sd", TOKEN)):
-        for target in group["targets"]:
-            for family in text_string_to_metric_families(read(f"http://{target}/metrics")):
-                for sample in family.samples:
-                    if sample.name.startswith("ray_rlsweep_"):
-                        assert sample.labels["sweep"] == "cartpole_ppo"
-                        name = sample.name.removeprefix("ray_")
-                        found[" ".join(filter(None, [name, sample.labels.get("state")]))] = sample.value
+    groups = json.loads(read(f"{head.dashboard}/api/prometheus/sd", TOKEN))
+    for target in (one for group in groups for one in group["targets"]):
+        try:
+            text = read(f"http://{target}/metrics")
+        except OSError:  # Ray's autoscaler is named before it listens
+            continue
+        for sample in (one for family in text_string_to_metric_families(text) for one in family.samples):
+            if sample.name.startswith("ray_rlsweep_"):
+                assert sample.labels["sweep"] == "cartpole_ppo"
+                parts = (sample.name.removeprefix("ray_"), sample.labels.get("state", ""))
+                found[" ".join(filter(None, parts))] = sample.value
     return found
 
 
