@@ -177,9 +177,9 @@ class Rounds:
                 callbacks=[
                     signals,
                     history,
+                    SweepGauges(sweep.name, figures),  # before the tracker: at the end that waits for MLflow
                     tracker,
                     console,
-                    SweepGauges(sweep.name, figures),
                     Stalls(kills, sweep.failures.stall),
                     MemoryWatch(kills),
                     *disks,
