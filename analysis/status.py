@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.reading import last_row_of
 from rlsweep.store.endings import in_words
@@ -68,10 +70,25 @@ class RunStatus:
         return dict(Counter(trial.status for trial in self.trials))
 
     @property
+    def has_ended(self) -> bool:
+        """Whether no trial that is known has anything left to do."""
+        return all(trial.status in (*ENDED, FAILED) for trial in self.trials)
+
+    @property
     def best(self) -> TrialStatus | None:
         """The trial with the best valid score so far; one that crashed or diverged has none."""
         scored = (t for t in self.trials if t.is_valid and t.status not in (FAILED, DIVERGED))
         return max(scored, key=lambda t: t.score, default=None)
+
+    @property
+    def best_score(self) -> float:
+        """Of the best trial; NaN where there is none."""
+        return self.best.score if self.best else math.nan
+
+    @property
+    def env_steps(self) -> int:
+        """Of all trials."""
+        return sum(trial.env_steps for trial in self.trials)
 
     @property
     def steps_per_second(self) -> float:
@@ -100,7 +117,7 @@ def read_status(layout: RunLayout) -> RunStatus:
         RunError: there is none, or its manifest cannot be read.
     """
     manifest = Manifest.read(layout)
-    trials = tuple(_trial(layout, record, manifest.scheduler) for record in manifest.trials)
+    trials = tuple(_read_trial(layout, record, manifest.scheduler) for record in manifest.trials)
     return RunStatus(manifest.name, manifest.objectives[0].most_env_steps, trials)
 
 
@@ -117,17 +134,28 @@ def runs(storage: Storage) -> list[RunLayout]:
     return sorted(found, key=lambda layout: -layout.manifest.stat().st_mtime)
 
 
-def _trial(layout: RunLayout, record: TrialRecord, scheduler: str) -> TrialStatus:
-    row = last_row_of(layout.result_json(record.id))
-    env_steps = int(row.get(ENV_STEPS, 0))
+def trial_status(record: TrialRecord, row: Mapping[str, Any], words: str) -> TrialStatus:
+    """How a trial stands.
+
+    Args:
+        record: of the trial.
+        row: its last one; empty before the first.
+        words: how it stands, for people.
+    """
     return TrialStatus(
         id=record.id,
-        words=in_words(record, scheduler, env_steps, layout.trial(record.id)),
+        words=words,
         status=record.status,
         score=float(row.get(SCORE, math.nan)),
         is_valid=bool(row.get(SCORE_VALID, False)) and math.isfinite(row.get(SCORE, math.nan)),
         games=int(row.get(GAMES, 0)),
-        env_steps=env_steps,
+        env_steps=int(row.get(ENV_STEPS, 0)),
         steps_per_second=float(row.get(STEPS_PER_SECOND, math.nan)),
         silent_seconds=time.time() - row[TIMESTAMP] if TIMESTAMP in row else math.nan,
     )
+
+
+def _read_trial(layout: RunLayout, record: TrialRecord, scheduler: str) -> TrialStatus:
+    row = last_row_of(layout.result_json(record.id))
+    words = in_words(record, scheduler, int(row.get(ENV_STEPS, 0)), layout.trial(record.id))
+    return trial_status(record, row, words)

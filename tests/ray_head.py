@@ -1,4 +1,4 @@
-"""A head of Ray with a token, on 127.0.0.1, as a process of its own."""
+"""A cluster of one node for tests: a real Ray head with a token, on 127.0.0.1, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,17 +18,37 @@ from waiting import wait_until
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
+@dataclass(frozen=True)
+class RayHead:
+    """A head that runs.
+
+    Attributes:
+        environment: what Ray's clients need, without RAY_ADDRESS.
+        address: of the cluster, for drivers.
+        dashboard: URL of its dashboard, which takes jobs.
+        folder: where it keeps its files.
+    """
+
+    environment: dict[str, str]
+    address: str
+    dashboard: str
+    folder: Path
+
+
 @contextmanager
-def ray_head(*options: str, port: int = 0, **variables: str) -> Iterator[dict[str, str]]:
-    """The environment that leads to it: RAY_ADDRESS takes jobs, GCS_ADDRESS drivers; HEAD_FOLDER has logs.
+def ray_head(*options: str, cpus: int = 2, port: int = 0, **variables: str) -> Iterator[RayHead]:
+    """A head for the time of a block.
 
     Args:
         options: more of `ray start`.
-        port: of the head, a free one if it is 0.
+        cpus: of its node.
+        port: of the cluster; 0 takes a free one.
         variables: more of its environment.
     """
-    with tempfile.TemporaryDirectory(prefix="head", dir="/tmp") as folder:  # paths of sockets must be short
-        port, dashboard = port or free_port(), free_port()
+    with tempfile.TemporaryDirectory(
+        prefix="head", dir="/tmp"
+    ) as folder:  # the paths of sockets must be short
+        port, dashboard_port = port or free_port(), free_port()
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
             "RAY_AUTH_MODE": "token",
@@ -38,22 +59,20 @@ def ray_head(*options: str, port: int = 0, **variables: str) -> Iterator[dict[st
         }
         command = [
             *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block"),
-            *("--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
-            *("--temp-dir", folder, "--disable-usage-stats"),
+            *("--port", str(port), "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard_port)),
+            *("--num-cpus", str(cpus), "--temp-dir", folder, "--disable-usage-stats"),
             *("--dashboard-agent-listen-port", str(free_port())),  # it takes jobs: not another node's
             *options,
         ]
-        with (Path(folder) / "head.log").open("w") as log:
-            process = subprocess.Popen(command, env={**environment, **variables}, stdout=log, stderr=log)
+        log = Path(folder) / "head.log"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                command, env={**environment, **variables}, stdout=stream, stderr=stream
+            )
+        dashboard = f"http://127.0.0.1:{dashboard_port}"
         try:
-            url = f"http://127.0.0.1:{dashboard}"
-            wait_until(lambda: answers(f"{url}/api/version"), process, Path(log.name))
-            yield {
-                **environment,
-                "RAY_ADDRESS": url,
-                "GCS_ADDRESS": f"127.0.0.1:{port}",
-                "HEAD_FOLDER": folder,
-            }
+            wait_until(lambda: answers(f"{dashboard}/api/version"), process, log)
+            yield RayHead(environment, f"127.0.0.1:{port}", dashboard, Path(folder))
         finally:
             children = psutil.Process(process.pid).children(recursive=True)
             process.terminate()

@@ -121,13 +121,23 @@ class Jobs:
             jobs = [one for one in self._client.list_jobs() if is_of(one.submission_id or "", run)]
         return [_job(one) for one in sorted(jobs, key=lambda one: one.start_time or 0)]
 
-    def submit(self, job_id: str, entrypoint: str, runtime_env: dict[str, Any]) -> None:
-        """Submit a job, unless somebody else has submitted one of this id just now."""
+    def submit(
+        self, job_id: str, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]
+    ) -> None:
+        """Submit a job, unless somebody else has submitted one of this id just now.
+
+        Args:
+            job_id, entrypoint, runtime_env: of the job.
+            metadata: shown on the job's page of Ray's dashboard.
+        """
         with self._asked(RunError):
             for _ in range(TRIES):
                 try:
                     self._client.submit_job(
-                        submission_id=job_id, entrypoint=entrypoint, runtime_env=runtime_env
+                        submission_id=job_id,
+                        entrypoint=entrypoint,
+                        runtime_env=runtime_env,
+                        metadata=metadata,
                     )
                 except RuntimeError as error:
                     if "already exists" in str(error):

@@ -17,6 +17,7 @@ from analysis.own_rows import read_rows
 from analysis.reading import last_row
 from callbacks.driver.console import SweepConsole
 from callbacks.driver.diagnose import Diagnose
+from callbacks.driver.gauges import SweepGauges
 from callbacks.driver.history import History
 from callbacks.driver.signals import StopSignals
 from rlsweep.errors import RunError
@@ -38,6 +39,7 @@ from rlsweep.run.searching import ConfigurationSearch
 from rlsweep.run.stalls import Stalls
 from rlsweep.run.standing import Standing
 from rlsweep.run.stopping import Halt
+from rlsweep.run.sweep_figures import FiguresOfSweep
 from rlsweep.run.tracking import TrackedRun
 from rlsweep.run.trial import trainable_for
 from rlsweep.run.tune_settings import checkpoint_config, tune_settings
@@ -162,6 +164,7 @@ class Rounds:
         history = History(self._layout, self._standing.note)
         tracker = TrackedRun(self._manifest, self._layout, self._storage).tracker()
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
+        figures = FiguresOfSweep(self._manifest, self._layout, self._halt)
         failures = [history.tell_failure, console.tell_failure]
         kills = Kills()
         # Where checkpoints go to a storage behind a URI, no disk fills up with them.
@@ -179,6 +182,7 @@ class Rounds:
                 callbacks=[
                     signals,
                     history,
+                    SweepGauges(sweep.name, figures),  # before the tracker: at the end that waits for MLflow
                     tracker,
                     console,
                     Stalls(kills, sweep.failures.stall),

@@ -89,12 +89,17 @@ class Halt(tune.Stopper):
         self._failed.add(trial_id)
 
     @property
+    def gpu_hours(self) -> float:
+        """That its trials have spent, in earlier runs too."""
+        return self._gpu_seconds / 3600
+
+    @property
     def reason(self) -> str:
         """Which limit of the spec the sweep has reached, as words; empty while it has reached none."""
         if self._max_failed is not None and len(self._failed) > self._max_failed:
             return f"failures.max_failed_trials: {len(self._failed)} have failed, {self._max_failed} may"
         budget, wall_seconds = self._budget, time.monotonic() - self._started
-        gpu_hours = self._gpu_seconds / 3600
+        gpu_hours = self.gpu_hours
         if budget.wall_time is not None and wall_seconds >= budget.wall_time:
             return f"budget.wall_time: {wall_seconds:.0f} of {budget.wall_time:.0f} seconds"
         if budget.gpu_hours is not None and gpu_hours >= budget.gpu_hours:

@@ -59,7 +59,9 @@ def submit(jobs: Jobs, loaded: LoadedSpec, arguments: Sequence[str], storage: St
     if known and not known[-1].has_ended:
         return known[-1]
     job_id = f"{name}-{attempt_of(known[-1].id, name) + 1 if known else 1}"
-    jobs.submit(job_id, shlex.join(["exec", "rlsweep", "run", *arguments]), runtime_env)
+    jobs.submit(
+        job_id, shlex.join(["exec", "rlsweep", "run", *arguments]), runtime_env, _metadata(loaded, storage)
+    )
     return jobs.get(job_id)
 
 
@@ -105,3 +107,14 @@ def _runtime_env(loaded: LoadedSpec, storage: Storage) -> dict[str, Any]:
             )
         variables["MLFLOW_TRACKING_URI"] = uri
     return {"working_dir": str(here), "excludes": NOT_SENT, "env_vars": variables}
+
+
+def _metadata(loaded: LoadedSpec, storage: Storage) -> dict[str, str]:
+    """What the job's page of Ray's dashboard says of a sweep."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return {
+        "sweep": loaded.sweep.name,
+        "description": loaded.sweep.description,
+        "storage": without_credentials(storage.address),
+        **({"mlflow": without_credentials(uri)} if uri else {}),
+    }

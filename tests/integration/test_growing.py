@@ -66,9 +66,9 @@ def head(tmp_path: Path) -> Iterator[dict[str, str]]:
     port = free_port()
     provider = {**PROVIDER, "gcs_address": f"127.0.0.1:{port}"}
     config.write_text(json.dumps({**AUTOSCALING, "provider": provider}))
-    options = ("--num-cpus", "0", "--autoscaling-config", str(config))
-    with ray_head(*options, port=port, RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1") as environment:
-        yield {**environment, "RAY_ADDRESS": environment["GCS_ADDRESS"]}
+    variables = {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
+    with ray_head("--autoscaling-config", str(config), cpus=0, port=port, **variables) as one:
+        yield {**one.environment, "RAY_ADDRESS": one.address}
 
 
 def rlsweep(head: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[str]:

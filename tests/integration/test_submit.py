@@ -6,13 +6,14 @@ import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from loopback import free_port
-from ray_head import ray_head
+from ray_head import TOKEN, ray_head
 from waiting import wait_until
 
 from rlsweep.store.layout import RunLayout, Storage
@@ -23,9 +24,9 @@ SETTINGS = ["--profile", "smoke", "--set", "stop.env_steps=10M", "--set", "check
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """A cluster of one node on 127.0.0.1; the environment that leads to it."""
-    with ray_head("--num-cpus", "2") as environment:
-        yield environment
+    """A cluster; the environment that leads to it."""
+    with ray_head() as one:
+        yield {**one.environment, "RAY_ADDRESS": one.dashboard, "HEAD_FOLDER": str(one.folder)}
 
 
 @pytest.fixture
@@ -81,6 +82,16 @@ def rows(layout: RunLayout) -> int:
     return sum(path.read_bytes().count(b"\n") for path in layout.root.glob("*/result.json"))
 
 
+def metadata(head: dict[str, str]) -> dict[str, str]:
+    """What Ray's dashboard shows of the one job that there is."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    request = urllib.request.Request(f"{head['RAY_ADDRESS']}/api/jobs/", headers=headers)
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        (job,) = json.load(answer)
+    found: dict[str, str] = job["metadata"]
+    return {name: value for name, value in found.items() if not name.startswith("job_")}
+
+
 def test_one_spec_is_one_job_that_is_submitted_again_when_it_is_lost(
     head: dict[str, str], project: Path
 ) -> None:
@@ -90,6 +101,11 @@ def test_one_spec_is_one_job_that_is_submitted_again_when_it_is_lost(
     second = said(rlsweep(head, project, "submit", "cartpole_ppo.yaml", *SETTINGS, "--no-follow"))
     assert "-1 at http://127.0.0.1" in second
     assert ": running" in second
+    assert metadata(head) == {
+        "sweep": "cartpole_ppo",
+        "description": "PPO on CartPole, learning rate and number of epochs as a grid.",
+        "storage": str(layout.root.parent),
+    }
     (driver,) = drivers(layout.root.parent)
     driver.kill()
     before = rows(layout)

@@ -30,6 +30,11 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (DOCKER / "Dockerfile").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
+OF_GRAFANA = (
+    *("GF_SERVER_HTTP_PORT", "GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_SECURITY_ALLOW_EMBEDDING"),
+    *("GF_USERS_ALLOW_SIGN_UP", "GF_ANALYTICS_REPORTING_ENABLED", "GF_ANALYTICS_CHECK_FOR_UPDATES"),
+)
+"""GF_, a section of its grafana.ini, and a key there."""
 SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
 
 
@@ -123,7 +128,9 @@ def test_secrets_come_from_files(name: str) -> None:
         if SECRET.search(variable):
             assert variable.endswith(("_FILE", "_PATH")), variable
             assert Path(filled(value)).name in service["secrets"], variable
-    used = {Path(found).name for found in re.findall(r"/run/secrets}/([\w.]+)", yaml.dump(service))}
+    configs = [COMPOSE["configs"][one["source"]] for one in service.get("configs", [])]
+    text = yaml.dump([service, configs])
+    used = {Path(found).name for found in re.findall(r"/run/secrets}/([\w.]+)", text)}
     assert used == set(service.get("secrets", []))
     assert used <= set(COMPOSE["secrets"])
 
@@ -164,8 +171,8 @@ def test_mlflow_knows_the_options() -> None:
 
 
 def read_by(variable: str) -> bool:
-    """Whether rlsweep, Ray, MLflow, boto3 or the PostgreSQL image reads a variable of the environment."""
-    if variable.endswith("_FILE") and not variable.startswith("POSTGRES_"):
+    """Whether rlsweep, Ray, MLflow, boto3, Grafana or PostgreSQL's image reads a variable."""
+    if variable.endswith("_FILE") and not variable.startswith(("POSTGRES_", "GF_")):
         listed = (DOCKER / "with-secrets").read_text("utf-8")
         return variable.removesuffix("_FILE") in re.findall(r"[A-Z_]{4,}", listed)
     if variable.startswith("MLFLOW_"):
@@ -174,13 +181,14 @@ def read_by(variable: str) -> bool:
         return variable.encode() in sources_of_ray()
     others = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     image = ("POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS")
-    return variable in (*others, *image, "RLSWEEP_STORAGE")
+    return variable in (*others, *image, *OF_GRAFANA, "RLSWEEP_STORAGE")
 
 
 @cache
 def sources_of_ray() -> bytes:
     root = Path(ray.__file__).parent
-    names = ["_raylet.so", "dashboard/modules/job/job_supervisor.py"]
+    modules = ("job/job_supervisor.py", "metrics/metrics_head.py")
+    names = ["_raylet.so", *(f"dashboard/modules/{module}" for module in modules)]
     places = [*map(root.joinpath, names), *(root / "_private" / "authentication").glob("*.py")]
     return b"".join(place.read_bytes() for place in places)
 
