@@ -438,7 +438,8 @@ def test_a_missing_gpu_is_refused_before_anything_starts(tmp_path: Path) -> None
     assert done.returncode == 4
     assert "--set resources.gpus_per_learner=0.5: one trial can never start" in done.stderr
     assert list(tmp_path.iterdir()) == []
-    assert rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5", "--cpu").returncode == 0
+    planned = rlsweep(tmp_path, *SMOKE, "--set", "resources.gpus_per_learner=0.5", "--cpu", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
 
 
 def test_a_learning_rate_of_one_is_diagnosed(tmp_path: Path) -> None:
