@@ -65,6 +65,13 @@ class Cluster:
     project: Path
     laptop: dict[str, str]
 
+    def ray_status(self, token: str = "") -> str:
+        """What `ray status` says to somebody with this token; its own by default."""
+        command = [str(Path(sys.executable).with_name("ray")), "status"]
+        token = token or self.secret("ray_token")
+        environment = {**self.laptop, "RAY_ADDRESS": "127.0.0.1:6379", "RAY_AUTH_TOKEN": token}
+        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
+
     def secret(self, name: str) -> str:
         """One that docker/make-secrets has made."""
         return (self.services.secrets / name).read_text("utf-8")
@@ -81,21 +88,26 @@ def compose_cluster() -> Iterator[Cluster]:
     """All services of the profile `cpu`, with two workers, in a network of this thread's own."""
     if os.geteuid() != 0 or not POSTGRES.is_dir() or not shutil.which("wget"):
         pytest.skip("needs root, Debian's PostgreSQL 15 and wget")
-    folder = Path(tempfile.mkdtemp(prefix="compose-", dir="/var/tmp"))
-    folder.chmod(0o711)  # PostgreSQL does not run as root
-    loopback = ("BIND", "S3_HOST", "POSTGRES_HOST", "MLFLOW_HOST", "RAY_HEAD_HOST")
-    variables = {**dict.fromkeys(loopback, "127.0.0.1"), "MLFLOW_AUTH_INI": str(folder / "auth.ini")}
-    services = Services(folder, folder / "secrets", variables, {"s3": moto(), "postgres": debian(folder)})
-    with own_network():
+    with own_network(), tempfile.TemporaryDirectory(prefix="compose-", dir="/var/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # PostgreSQL does not run as root
+        loopback = ("BIND", "S3_HOST", "POSTGRES_HOST", "MLFLOW_HOST", "RAY_HEAD_HOST")
+        variables = {**dict.fromkeys(loopback, "127.0.0.1"), "MLFLOW_AUTH_INI": str(folder / "auth.ini")}
+        images = {"s3": moto(), "postgres": debian(folder)}
+        services = Services(folder, folder / "secrets", variables, images)
         try:
             services.up("s3")
             make_secrets(services.secrets)
-            for name in ("worker-1", "worker-2"):
-                services.up("worker", name, RAY_AGENT_PORT=str(AGENT_PORTS[name]))
+            for worker in ("worker-1", "worker-2"):
+                start_worker(services, worker)
             yield cluster_of(services)
         finally:
             services.down()
-            shutil.rmtree(folder)
+
+
+def start_worker(services: Services, name: str) -> None:
+    """With a port of its own for Ray's agent, because it shares its network with the others."""
+    services.up("worker", name, RAY_AGENT_PORT=str(AGENT_PORTS[name]))
 
 
 def moto() -> Image:

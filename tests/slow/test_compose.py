@@ -14,7 +14,6 @@ import base64
 import json
 import re
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ import boto3
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
-from compose_cluster import AGENT_PORTS, BUCKET, DASHBOARD, MLFLOW, S3, Cluster, compose_cluster
+from compose_cluster import AGENT_PORTS, BUCKET, DASHBOARD, MLFLOW, S3, Cluster, compose_cluster, start_worker
 from histories import points_of, what_was_kept
 from mlflow.tracking import MlflowClient
 from waiting import wait_until
@@ -98,11 +97,8 @@ def test_ray_wants_its_token(cluster: Cluster) -> None:
     cluster.services.say(
         f"Ray's jobs without a token, with a wrong one, with its own: {found}; so its agents"
     )
-    environment = {**cluster.laptop, "RAY_AUTH_TOKEN": bad, "RAY_ADDRESS": "127.0.0.1:6379"}
-    for ours in (environment, {**environment, "RAY_AUTH_TOKEN": good}):
-        command = [str(Path(sys.executable).with_name("ray")), "status"]
-        done = subprocess.run(command, env=ours, capture_output=True, text=True)
-        assert ("Total Usage" in done.stdout) == (ours["RAY_AUTH_TOKEN"] == good), done.stderr
+    assert "Total Usage" in cluster.ray_status()
+    assert "Total Usage" not in cluster.ray_status(bad)
 
 
 def test_the_store_wants_its_keys(cluster: Cluster) -> None:
@@ -210,6 +206,15 @@ def assert_nothing_is_lost(cluster: Cluster, layout: RunLayout, monkeypatch: pyt
         f"whole checkpoints, at most {kept.repeated_env_steps} env steps of a trial made again; "
         f"MLflow: {kept.missing_points} points missing, {kept.duplicate_points} twice"
     )
+
+
+def test_a_killed_worker_comes_back(cluster: Cluster) -> None:
+    """As Docker starts it again: among what the one before has left."""
+    cluster.services.kill("worker-2")
+    wait_until(lambda: "/2.0 CPU" in cluster.ray_status())
+    start_worker(cluster.services, "worker-2")
+    wait_until(lambda: "/4.0 CPU" in cluster.ray_status())
+    cluster.services.say("worker-2 is back: Ray has 4 CPUs again")
 
 
 def test_a_head_that_is_stopped_lets_trials_leave_checkpoints(cluster: Cluster, tmp_path: Path) -> None:
