@@ -47,8 +47,10 @@ _CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""MLflow's own are 7 retries, 120 s, and a bar for each artifact; the environment can say otherwise."""
+"""MLflow's own are 7 retries, 120 s, a bar for each artifact, and two links on stdout for each run of a
+server that ends. The environment can say otherwise."""
 
 
 def answer_soon() -> None:

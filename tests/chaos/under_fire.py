@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import psutil
-from mlflow.tracking import MlflowClient
+from histories import points_of, what_was_kept
 
 from analysis.history import read_run
 from rlsweep.plan import Machine, make
@@ -173,29 +170,17 @@ class UnderFire:
         if planned:
             assert set(statuses) == planned
         run = read_run(self.layout)
-        points = _points(self.sweep.name, tracking_uri or Storage(self.folder).tracking_uri)
-        lost = repeated = duplicates = missing = 0
-        for trial in run.trials:
-            history, steps = trial.rows, trial.rows["env_steps"].tolist()
-            assert all(later > one for one, later in pairwise(steps)), "not monotone"
-            for key in ("games", "seconds", "frames"):
-                assert history[key].is_monotonic_increasing, key
-            is_whole = history["training_iteration"].tolist() == list(range(1, len(steps) + 1))
-            lost += not (is_whole and trial.record.status in endings)
-            written = rows_of(self.layout.result_json(trial.record.id))
-            repeated = max(repeated, repeated_env_steps(written))
-            made = dict(written)
-            shown = [made[step] for step in points[trial.record.id]]  # a step that no row has: KeyError
-            known = history.loc[history["score"].notna(), "training_iteration"]
-            duplicates += len(shown) - len(set(shown))
-            missing += len(set(known) - set(shown))
-        assert len(points) == len(run.trials), "a run for each trial, and none beside"
+        points = points_of(self.sweep.name, tracking_uri or Storage(self.folder).tracking_uri)
+        kept = what_was_kept(run, self.layout, points, endings)
         row = max(int(trial.rows["env_steps"].diff().max()) for trial in run.trials)
         allowed = went_back * (intervals * self.every + 2 * row)
         seconds = time.monotonic() - self.started
-        found = Outcome(fault, times, len(run.trials), lost, repeated, allowed, duplicates, missing, seconds)
-        assert (lost, duplicates, missing) == (0, 0, 0), found
-        assert repeated <= allowed, found
+        found = Outcome(
+            *(fault, times, len(run.trials), kept.lost, kept.repeated_env_steps, allowed),
+            *(kept.duplicate_points, kept.missing_points, seconds),
+        )
+        assert (kept.lost, kept.duplicate_points, kept.missing_points) == (0, 0, 0), found
+        assert kept.repeated_env_steps <= allowed, found
         return found
 
     def clean_up(self) -> None:
@@ -208,40 +193,3 @@ class UnderFire:
                 for child in children:
                     if child.is_running():
                         child.kill()
-
-
-def rows_of(result_json: Path) -> list[tuple[int, int]]:
-    """Env steps and training iteration of every row, made again or not."""
-    found = []
-    for line in result_json.read_text().splitlines():
-        try:
-            row = json.loads(line)
-            found.append((int(row["env_steps"]), int(row["training_iteration"])))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return found
-
-
-def repeated_env_steps(rows: Sequence[tuple[int, int]]) -> int:
-    """Env steps of the iterations that were made again; the second time they may be a few more or less."""
-    per_iteration = max(env_steps / iteration for env_steps, iteration in rows)
-    falls = [one - later + 1 for (_, one), (_, later) in pairwise(rows) if later <= one]
-    return round(sum(falls) * per_iteration)
-
-
-def _points(name: str, tracking_uri: str) -> dict[str, list[int]]:
-    """Trial id -> env steps of every point of its score in MLflow."""
-    client = MlflowClient(tracking_uri)
-    experiment = client.get_experiment_by_name(name)
-    assert experiment is not None
-    runs: list[Any] = [
-        run for run in client.search_runs([experiment.experiment_id]) if "trial_id" in run.data.tags
-    ]
-    ids = [run.data.tags["trial_id"] for run in runs]
-    assert len(ids) == len(set(ids)), "two runs of MLflow for one trial"
-    return {
-        run.data.tags["trial_id"]: [
-            point.step for point in client.get_metric_history(run.info.run_id, "score")
-        ]
-        for run in runs
-    }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 import yaml
-from test_docker import COMPOSE, DOCKER, SERVICES, filled
+from test_docker import COMPOSE, DOCKER, SERVICES
 
 from callbacks.driver.gauges import GAUGES, STATE, SWEEP, TRIALS
 
@@ -28,7 +28,7 @@ def expressions() -> list[str]:
 
 
 def config(name: str) -> Any:
-    return yaml.safe_load(filled(COMPOSE["configs"][name]["content"]))
+    return yaml.safe_load(COMPOSE["configs"][name]["content"])
 
 
 def test_panels_show_what_is_exported_and_all_of_ours() -> None:
@@ -73,7 +73,7 @@ def test_panels_have_units_and_a_place_of_their_own() -> None:
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     mounted = {one["target"]: one["source"] for one in SERVICES["grafana"]["configs"]}
     (source,) = config("grafana_datasource")["datasources"]
-    head = {name: filled(value) for name, value in SERVICES["head"]["environment"].items()}
+    head = SERVICES["head"]["environment"]
     assert source["url"] == head["RAY_PROMETHEUS_HOST"] == "http://prometheus:9090"
     assert source["name"] == "Prometheus", "for which Ray's dashboard asks"
     ours, rays = (Path(one["options"]["path"]) for one in config("grafana_dashboards")["providers"])
@@ -82,9 +82,9 @@ def test_grafana_finds_prometheus_and_the_dashboards() -> None:
     assert f"ray_dashboards:{rays}:ro" in SERVICES["grafana"]["volumes"]
     assert f"ray_dashboards:{head['RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR']}" in SERVICES["head"]["volumes"]
     assert head["RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR"] in (DOCKER / "Dockerfile").read_text("utf-8")
-    port = filled(SERVICES["grafana"]["environment"]["GF_SERVER_HTTP_PORT"])
+    port = SERVICES["grafana"]["environment"]["GF_SERVER_HTTP_PORT"]
     assert head["RAY_GRAFANA_HOST"] == f"http://grafana:{port}"
-    assert [filled(one) for one in SERVICES["grafana"]["ports"]] == [f"127.0.0.1:{port}:{port}"]
+    assert SERVICES["grafana"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert head["RAY_GRAFANA_IFRAME_HOST"] == f"http://127.0.0.1:{port}"
 
 
@@ -92,11 +92,11 @@ def test_prometheus_asks_the_head_with_its_token_and_is_not_published() -> None:
     assert "ports" not in SERVICES["prometheus"], "it asks nobody for a password"
     (job,) = config("prometheus")["scrape_configs"]
     (discovery,) = job["http_sd_configs"]
-    command = [filled(word) for word in SERVICES["head"]["command"]]
+    command = SERVICES["head"]["command"]
     (port,) = (word.partition("=")[2] for word in command if word.startswith("--dashboard-port="))
     assert discovery["url"] == f"http://head:{port}/api/prometheus/sd"
     assert discovery["authorization"] == {"type": "Bearer", "credentials_file": "/run/secrets/ray_token"}
-    assert "--web.listen-address=0.0.0.0:9090" in map(filled, SERVICES["prometheus"]["command"])
+    assert "--web.listen-address=0.0.0.0:9090" in SERVICES["prometheus"]["command"]
     for name in ("prometheus", "grafana"):
         assert SERVICES[name]["profiles"] == ["monitoring"]
         assert SERVICES[name]["networks"] == SERVICES["head"]["networks"]

@@ -20,27 +20,23 @@ import mlflow.environment_variables
 import pytest
 import ray
 import yaml
+from compose_file import DOCKER, compose_file
 from mlflow.cli import server
 from ray.scripts.scripts import start
 
 ROOT = Path(__file__).parents[2]
-DOCKER = ROOT / "docker"
-COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
+COMPOSE = compose_file()
+"""Where no variable is set."""
+
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (DOCKER / "Dockerfile").read_text("utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 OF_GRAFANA = (
     *("GF_SERVER_HTTP_PORT", "GF_SECURITY_ADMIN_PASSWORD__FILE", "GF_SECURITY_ALLOW_EMBEDDING"),
     *("GF_USERS_ALLOW_SIGN_UP", "GF_ANALYTICS_REPORTING_ENABLED", "GF_ANALYTICS_CHECK_FOR_UPDATES"),
 )
 """GF_, a section of its grafana.ini, and a key there."""
 SECRET = re.compile(r"password|secret|token|key", re.IGNORECASE)
-
-
-def filled(text: Any) -> str:
-    """As Docker would read it where no variable is set."""
-    return VARIABLE.sub(lambda found: found[2], str(text))
 
 
 def tool(name: str, *arguments: str | Path) -> str:
@@ -53,7 +49,7 @@ def tool(name: str, *arguments: str | Path) -> str:
 def test_linters_have_nothing_to_say() -> None:
     assert tool("hadolint", DOCKER / "Dockerfile") == ""
     scripts = [DOCKER / "with-secrets", DOCKER / "make-secrets", DOCKER / "slurm" / "sweep.sbatch"]
-    assert tool("shellcheck", *scripts) == ""
+    assert tool("shellcheck", *scripts, ROOT / "tests" / "postgres-entrypoint") == ""
 
 
 def test_compose_fits_its_schema() -> None:
@@ -63,7 +59,7 @@ def test_compose_fits_its_schema() -> None:
 
 def images() -> list[str]:
     bases = re.findall(r"^ARG PYTHON=(\S+)", DOCKERFILE, re.MULTILINE)
-    return [f"python:{bases[0]}", *(filled(service["image"]) for service in SERVICES.values())]
+    return [f"python:{bases[0]}", *(service["image"] for service in SERVICES.values())]
 
 
 def test_images_are_pinned() -> None:
@@ -113,8 +109,8 @@ def test_a_service_is_watched_and_reached_from_this_machine_alone(name: str) -> 
     if "healthcheck" in service:
         assert set(ends) <= {"service_healthy"}
     for port in service.get("ports", []):
-        assert filled(port).startswith("127.0.0.1:"), port
-        host, inside = filled(port).split(":")[1:]
+        assert port.startswith("127.0.0.1:"), port
+        host, inside = port.split(":")[1:]
         assert host == inside, "by this name MLflow is called from both sides"
     assert "network_mode" not in service
     assert not service.get("privileged")
@@ -127,10 +123,10 @@ def test_secrets_come_from_files(name: str) -> None:
     for variable, value in environment.items():
         if SECRET.search(variable):
             assert variable.endswith(("_FILE", "_PATH")), variable
-            assert Path(filled(value)).name in service["secrets"], variable
+            assert Path(value).name in service["secrets"], variable
     configs = [COMPOSE["configs"][one["source"]] for one in service.get("configs", [])]
     text = yaml.dump([service, configs])
-    used = {Path(found).name for found in re.findall(r"/run/secrets}/([\w.]+)", text)}
+    used = {Path(found).name for found in re.findall(r"/run/secrets/([\w.]+)", text)}
     assert used == set(service.get("secrets", []))
     assert used <= set(COMPOSE["secrets"])
 
@@ -141,31 +137,27 @@ def test_no_file_holds_a_password() -> None:
             assert not re.search(r"://[^\s/@:$]+:[^\s/@]+@", path.read_text("utf-8")), path
 
 
-def command(name: str) -> list[str]:
-    return [filled(word) for word in SERVICES[name]["command"]]
-
-
 @pytest.mark.parametrize("name", ["head", "worker", "cuda-worker"])
 def test_ray_knows_the_options(name: str) -> None:
-    program, verb, *options = command(name)
+    program, verb, *options = SERVICES[name]["command"]
     assert (program, verb) == ("ray", "start")
     found = start.make_context("start", options).params
     assert found["block"]
     assert found["head"] == (name == "head")
     if name != "head":
-        head = start.make_context("start", command("head")[2:]).params
+        head = start.make_context("start", SERVICES["head"]["command"][2:]).params
         assert found["address"] == f"{head['node_ip_address']}:{head['port']}"
 
 
 def test_mlflow_knows_the_options() -> None:
-    program, verb, *options = command("mlflow")
+    program, verb, *options = SERVICES["mlflow"]["command"]
     assert (program, verb) == ("mlflow", "server")
     found = server.make_context("server", options).params
     assert found["app_name"] == "basic-auth"
     hosts = found["allowed_hosts"].split(",")
-    assert filled(SERVICES["head"]["environment"]["MLFLOW_TRACKING_URI"]) == f"http://{hosts[0]}"
+    assert SERVICES["head"]["environment"]["MLFLOW_TRACKING_URI"] == f"http://{hosts[0]}"
     settings = configparser.ConfigParser()
-    settings.read_string(filled(COMPOSE["configs"]["mlflow_auth"]["content"]))
+    settings.read_string(COMPOSE["configs"]["mlflow_auth"]["content"])
     assert settings["mlflow"]["database_uri"] == found["backend_store_uri"]
     assert settings["mlflow"]["admin_username"] == "admin"
 
