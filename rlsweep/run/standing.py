@@ -13,7 +13,7 @@ from rlsweep.errors import RunError, SweepInterruptedError
 from rlsweep.run.going_on import thin
 from rlsweep.run.stopping import Halt
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import ENDED, INTERRUPTED, PENDING, RUNNING, STOPPED, Manifest
+from rlsweep.store.manifest import ENDED, INTERRUPTED, PENDING, RUNNING, STOPPED, Manifest, TrialRecord
 from rlsweep.store.remote_checkpoints import refresh_checkpoints
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Standing(Callback):
     def __init__(self, manifest: Manifest, layout: RunLayout, halt: Halt, keep: int) -> None:
         self._manifest, self._layout, self._halt, self._keep = manifest, layout, halt, keep
         self._compared = manifest.objectives[0].on_the_way
+        self._records: dict[str, TrialRecord] = {}
         self._is_changed = False
         self._next_write = 0.0
 
@@ -50,10 +51,15 @@ class Standing(Callback):
     def note(self, trial_id: str, status: str) -> None:
         """A trial's status has changed."""
         is_cut_off = status == STOPPED and self._halt.is_halting and trial_id not in self._halt.stopped
-        self._manifest.trial(trial_id).status = INTERRUPTED if is_cut_off else status
+        self._record(trial_id).status = INTERRUPTED if is_cut_off else status
         self.note_change()
         if status in ENDED and not is_cut_off:
             self._thin(trial_id, self._keep)
+
+    def _record(self, trial_id: str) -> TrialRecord:
+        if trial_id not in self._records:  # a search that learns adds trials
+            self._records = {record.id: record for record in self._manifest.trials}
+        return self._records[trial_id]
 
     def note_change(self) -> None:
         """The manifest has changed: it is written now, or as soon as it is due."""
