@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -46,13 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sweep = load(SPEC, overrides=overrides, root=ROOT).sweep
     with (
         tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as meeting,
         raylets(asked.raylets, asked.concurrent) as of_ray,
         ray_session(),
     ):
         cpu, started = cpu_seconds(), time.perf_counter()
         plan = make(sweep, planned_machine(asked.nodes, asked.gpus_per_node))
         storage = Storage(Path(folder))
-        with patch("rlsweep.run.rounds.trainable_for", no_training_for):
+        processes = min(asked.trials, asked.concurrent)
+        trainable = partial(no_training_for, meeting=Path(meeting), processes=processes)
+        with patch("rlsweep.run.rounds.trainable_for", trainable):
             launched = launch(plan, storage)
         seconds, wall_seconds = cpu_seconds() - cpu, time.perf_counter() - started
         ended = Counter(record.status for record in launched.manifest.trials)

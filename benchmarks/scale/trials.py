@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +20,9 @@ from rlsweep.store.manifest import TRIAL
 LR = "training.lr"
 GAMES_PER_ROW = 8
 
+SECONDS_TO_MEET = 600.0
+"""How long a process waits for the others, before it is too late for them."""
+
 
 class NoTraining(Trainable):
     """In place of `rlsweep.run.trial.Trial`, and carrying to Ray what that carries.
@@ -27,6 +32,10 @@ class NoTraining(Trainable):
 
     plan: ClassVar[Plan]
     row: ClassVar[dict[str, Any]]
+    meeting: ClassVar[str]
+    processes: ClassVar[int]
+
+    _has_met: bool = False
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
@@ -48,6 +57,8 @@ class NoTraining(Trainable):
         self._rows = 0
 
     def step(self) -> dict[str, Any]:
+        if not self._has_met:
+            self._meet()
         self._rows += 1
         sweep, env_steps = self.plan.sweep, self._rows * self.row[rows.ENV_STEPS]
         own = {
@@ -70,6 +81,20 @@ class NoTraining(Trainable):
             SHOULD_CHECKPOINT: env_steps % sweep.checkpoints.every < self.row[rows.ENV_STEPS],
         }
 
+    def _meet(self) -> None:
+        """Wait until as many processes are there as shall run at once.
+
+        Else the first one would have the trials of all others: Tune hands it over within milliseconds, and
+        gives up processes that take seconds to start.
+        """
+        (Path(self.meeting) / str(os.getpid())).touch()
+        deadline = time.monotonic() + SECONDS_TO_MEET
+        while len(list(Path(self.meeting).iterdir())) < self.processes:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.processes} processes were not there after {SECONDS_TO_MEET:.0f} s")
+            time.sleep(0.1)
+        self._has_met = True
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         folder = Path(checkpoint_dir)
         progress = {"trial": self._trial["id"], VALUES: self._trial["values"], "rows": self._rows}
@@ -81,8 +106,14 @@ class NoTraining(Trainable):
             self._rows = json.loads((Path(checkpoint) / PROGRESS).read_text("utf-8"))["rows"]
 
 
-def no_training_for(plan: Plan) -> type[NoTraining]:
-    """In place of `rlsweep.run.trial.trainable_for`."""
+def no_training_for(plan: Plan, meeting: Path, processes: int) -> type[NoTraining]:
+    """In place of `rlsweep.run.trial.trainable_for`.
+
+    Args:
+        plan: of the sweep.
+        meeting: an empty folder, by which processes know of one another.
+        processes: that shall run at once.
+    """
     from rlsweep.run.progress import Progress
     from rlsweep.run.rows import result_row
     from rlsweep.run.trial import trainable_for
@@ -90,4 +121,5 @@ def no_training_for(plan: Plan) -> type[NoTraining]:
     env_steps = plan.sweep.training["train_batch_size_per_learner"]
     progress = Progress(env_steps=env_steps)
     row = result_row(plan.sweep, progress, {}, parallel_games=1, new_env_steps=env_steps, seconds=1.0)
-    return type("NoTraining", (NoTraining,), {"plan": trainable_for(plan).plan, "row": row})
+    own = {"plan": trainable_for(plan).plan, "row": row, "meeting": str(meeting), "processes": processes}
+    return type("NoTraining", (NoTraining,), own)
