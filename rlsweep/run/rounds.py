@@ -42,7 +42,8 @@ from rlsweep.run.stopping import Halt
 from rlsweep.run.sweep_figures import FiguresOfSweep
 from rlsweep.run.tracking import TrackedRun
 from rlsweep.run.trial import trainable_for
-from rlsweep.run.tune_settings import checkpoint_config, tune_settings
+from rlsweep.run.tune_settings import Listed, checkpoint_config, tune_settings
+from rlsweep.run.unended import Unended
 from rlsweep.run.wrapped_schedulers import Halting
 from rlsweep.spec import ConfirmSpec
 from rlsweep.spec.sweep import CONFIRMING_SEEDS
@@ -134,7 +135,7 @@ class Rounds:
     def _add(self, trial: PlannedTrial) -> dict[str, Any]:
         preflight.check_trial(trial)
         record = self._manifest.add(new_record(trial))
-        self._manifest.write(self._layout)
+        self._standing.note_change()
         return self._begin(record)
 
     def _scheduler(self) -> TrialScheduler:
@@ -156,7 +157,8 @@ class Rounds:
         most = self._plan.sweep.resources.max_concurrent
         settings = tune_settings(self._plan, scheduler)
         settings.max_concurrent_trials = None if most == "auto" else most
-        self._fit({TRIAL: tune.grid_search(trials)}, settings, len(waiting))
+        settings.num_samples = len(trials)
+        self._fit({TRIAL: Listed(trials)}, settings, len(waiting))
 
     def _fit(self, param_space: dict[str, Any], settings: tune.TuneConfig, num_trials: int) -> None:
         sweep = self._plan.sweep
@@ -170,7 +172,7 @@ class Rounds:
         # Where checkpoints go to a storage behind a URI, no disk fills up with them.
         watched = [] if self._storage.remote else [self._storage.root]
         disks = [DiskWatch(one, sweep.checkpoints.min_free, self._standing.thin_ended) for one in watched]
-        retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
+        retrying = Retrying(Unended(settings.scheduler), self._plan, self._halt, kills, failures)
         settings.scheduler = Halting(retrying, self._halt)
         tuner = tune.Tuner(
             trainable_for(self._plan),
@@ -183,6 +185,7 @@ class Rounds:
                     signals,
                     history,
                     SweepGauges(sweep.name, figures),  # before the tracker: at the end that waits for MLflow
+                    self._standing,
                     tracker,
                     console,
                     Stalls(kills, sweep.failures.stall),
@@ -195,7 +198,7 @@ class Rounds:
                 stop=self._halt,
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=-1),  # `Retrying` knows how often
-                checkpoint_config=checkpoint_config(sweep),
+                checkpoint_config=checkpoint_config(),
             ),
         )
         try:
@@ -208,6 +211,8 @@ class Rounds:
             if isinstance(error.__cause__, OutOfMemoryError):
                 raise RunError(RAY_KILLED) from None
             raise
+        finally:
+            self._standing.write()
         self.is_tracked = tracker.is_whole
         self._standing.close(self._given, "stopped")
 

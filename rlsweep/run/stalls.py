@@ -9,6 +9,9 @@ from ray.tune import Callback
 
 from rlsweep.run.kills import Kills, is_killable
 
+LOOK_SECONDS = 1.0
+"""Between two looks at all trials, or a tenth of what is too long: Tune asks at every event."""
+
 
 class Stalls(Callback):
     """Kills the process of a trial that runs and has sent no row for too long.
@@ -22,6 +25,7 @@ class Stalls(Callback):
     def __init__(self, kills: Kills, most_seconds: float) -> None:
         self._kills, self._most_seconds = kills, most_seconds
         self._heard: dict[str, float] = {}
+        self._next_look = 0.0
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._heard[str(trial)] = time.monotonic()
@@ -35,10 +39,11 @@ class Stalls(Callback):
         self._heard[str(trial)] = time.monotonic()
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        for trial in trials:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + min(LOOK_SECONDS, self._most_seconds / 10)
+        for trial in filter(is_killable, trials):
             trial_id = str(trial)
-            if not is_killable(trial):
-                continue
             silent_seconds = time.monotonic() - self._heard.setdefault(trial_id, time.monotonic())
             if silent_seconds > self._most_seconds:
                 self._heard.pop(trial_id)

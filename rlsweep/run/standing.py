@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
+from typing import Any
+
+from ray.tune import Callback
 
 from rlsweep.errors import RunError, SweepInterruptedError
 from rlsweep.run.going_on import thin
 from rlsweep.run.stopping import Halt
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import ENDED, INTERRUPTED, PENDING, RUNNING, STOPPED, Manifest
+from rlsweep.store.manifest import ENDED, INTERRUPTED, PENDING, RUNNING, STOPPED, Manifest, TrialRecord
 from rlsweep.store.remote_checkpoints import refresh_checkpoints
 
 logger = logging.getLogger(__name__)
 
+SHARE_OF_TIME = 0.05
+MOST_SECONDS = 30.0
+"""Which share of the driver's time the manifest may take, which is written whole, and how long a change of it
+waits for that at most. Of a driver that dies meanwhile the trials go on from their checkpoints, as always."""
 
-class Standing:
-    """Writes into the manifest how trials stand, and thins the checkpoints of those that have ended.
+
+class Standing(Callback):
+    """Writes into the manifest how trials stand, and thins their checkpoints: when one is made, and when they
+    have ended.
 
     Args:
         manifest, layout: of the run.
@@ -27,17 +37,48 @@ class Standing:
     def __init__(self, manifest: Manifest, layout: RunLayout, halt: Halt, keep: int) -> None:
         self._manifest, self._layout, self._halt, self._keep = manifest, layout, halt, keep
         self._compared = manifest.objectives[0].on_the_way
+        self._records: dict[str, TrialRecord] = {}
+        self._is_changed = False
+        self._next_write = 0.0
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        if self._is_changed and time.monotonic() >= self._next_write:
+            self.write()
+
+    def on_trial_save(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._thin(str(trial), self._keep)
 
     def note(self, trial_id: str, status: str) -> None:
         """A trial's status has changed."""
         is_cut_off = status == STOPPED and self._halt.is_halting and trial_id not in self._halt.stopped
-        self._manifest.trial(trial_id).status = INTERRUPTED if is_cut_off else status
-        try:
-            self._manifest.write(self._layout)
-        except OSError as error:  # a full disk; it is written whole with the next change
-            logger.warning("%s cannot be written now: %s", self._layout.manifest, error)
+        self._record(trial_id).status = INTERRUPTED if is_cut_off else status
+        self.note_change()
         if status in ENDED and not is_cut_off:
             self._thin(trial_id, self._keep)
+
+    def _record(self, trial_id: str) -> TrialRecord:
+        if trial_id not in self._records:  # a search that learns adds trials
+            self._records = {record.id: record for record in self._manifest.trials}
+        return self._records[trial_id]
+
+    def note_change(self) -> None:
+        """The manifest has changed: it is written now, or as soon as it is due."""
+        self._is_changed = True
+        if time.monotonic() >= self._next_write:
+            self.write()
+
+    def write(self) -> None:
+        """Write the manifest, if it has changed."""
+        if not self._is_changed:
+            return
+        started = time.monotonic()
+        try:
+            self._manifest.write(self._layout)
+            self._is_changed = False
+        except OSError as error:  # a full disk; it is tried again
+            logger.warning("%s cannot be written now: %s", self._layout.manifest, error)
+        seconds = time.monotonic() - started
+        self._next_write = started + min(MOST_SECONDS, seconds / SHARE_OF_TIME)
 
     def thin_ended(self) -> None:
         """Leave the best checkpoint and the last one of every trial that has ended."""
@@ -71,6 +112,7 @@ class Standing:
         for record in unended:
             record.status = PENDING if record.status == PENDING else INTERRUPTED
         self._manifest.write(self._layout)
+        self._is_changed = False
         if not unended or self._halt.reason:
             return
         rest = f"with {len(unended)} trials to go; the same command goes on from their checkpoints"

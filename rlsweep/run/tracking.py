@@ -135,8 +135,8 @@ class TrackedRun:
     def keep(self, parent_run_id: str, run_ids: Mapping[str, str], *, is_whole: bool) -> None:
         """Write the known ids of runs into the manifest; `is_whole`: superseded runs have been deleted."""
         self._manifest.mlflow.parent_run_id = parent_run_id or self._manifest.mlflow.parent_run_id
-        for trial_id, run_id in run_ids.items():
-            self._manifest.trial(trial_id).mlflow_run_id = run_id
+        for record in self._manifest.trials:
+            record.mlflow_run_id = run_ids.get(record.id, record.mlflow_run_id)
         if is_whole:
             self._manifest.mlflow.superseded.clear()
         self._manifest.write(self._layout)

@@ -278,5 +278,9 @@ class Trial(Trainable):
 
 
 def trainable_for(plan: Plan) -> type[Trial]:
-    """The Trainable class whose trials are those of `plan`; it travels to the workers by value."""
-    return type("Trial", (Trial,), {"plan": plan})
+    """The Trainable class whose trials are those of `plan`.
+
+    It travels by value, to the workers and back to Tune several times a trial, and so does without the list
+    of trials: each of them is made again from its values and seed.
+    """
+    return type("Trial", (Trial,), {"plan": replace(plan, trials=())})

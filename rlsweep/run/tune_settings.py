@@ -1,15 +1,18 @@
-"""How Tune is set for a sweep: names, the scheduler, which processes and checkpoints stay."""
+"""How Tune is set for a sweep: names, the scheduler, which processes stay, when there are checkpoints."""
 
 from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
+from ray.tune.search.sample import Domain
 
 from rlsweep.plan import Plan
-from rlsweep.plan.estimate import num_to_keep
-from rlsweep.run.manifest import objectives
-from rlsweep.spec import ASYNCHRONOUS, Sweep
+from rlsweep.spec import ASYNCHRONOUS
 from rlsweep.store.manifest import TRIAL
 
 
@@ -38,12 +41,27 @@ def leaves_threads(plan: Plan) -> bool:
     return plan.sweep.algorithm in ASYNCHRONOUS and learns_here
 
 
-def checkpoint_config(sweep: Sweep) -> tune.CheckpointConfig:
-    """The best checkpoints by the first objective; by the score where that one waits for a score."""
-    compared = objectives(sweep)[0].on_the_way
-    return tune.CheckpointConfig(
-        num_to_keep=num_to_keep(sweep),
-        checkpoint_score_attribute=compared.key,
-        checkpoint_score_order="max" if compared.maximize else "min",
-        checkpoint_at_end=True,
-    )
+def checkpoint_config() -> tune.CheckpointConfig:
+    """Every trial leaves one; the others are thinned by `rlsweep.run.standing`.
+
+    With `num_to_keep` Tune would write its own state of the whole sweep each time that some trial has made so
+    many: of 1,000 trials that took half of the driver's time, and nobody reads it.
+    """
+    return tune.CheckpointConfig(checkpoint_at_end=True)
+
+
+class Listed(Domain):
+    """The configurations of trials that are known beforehand, one after the other.
+
+    Instead of a grid, which Tune copies whole for each of its trials. Copies of this one are the same: each
+    configuration is given to one trial.
+    """
+
+    def __init__(self, configurations: Iterable[dict[str, Any]]) -> None:
+        self._left = deque(configurations)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Listed:
+        return self
+
+    def sample(self, *args: Any, **options: Any) -> dict[str, Any]:
+        return self._left.popleft()

@@ -206,7 +206,7 @@ class Manifest:
     def write(self, layout: RunLayout) -> None:
         """Replace `sweep.json`; what stood there before stays beside it."""
         layout.root.mkdir(parents=True, exist_ok=True)
-        # Written at every change of a trial: for 1,000 of them, json and asdict take a minute of the driver.
+        # Written again and again while trials change: json and asdict would take many times as long.
         data = to_json({"format": FORMAT} | vars(self), indent=1)
         write_state(layout.manifest, layout.manifest_before, data)
 
