@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-DEADLINE_SECONDS = 300.0
+DEADLINE_SECONDS = 600.0
 
 
 def wait_until(

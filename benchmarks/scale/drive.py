@@ -40,7 +40,10 @@ SPEC = Path(__file__).parent / "scale.yaml"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, run the sweep, print what the driver has used."""
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if not 1 <= asked.raylets <= asked.concurrent:
+        parser.error("argument --raylets: from 1 to --concurrent, a GPU for each")
     for module in (curve, trials):  # the processes of trials need not find benchmarks/
         cloudpickle.register_pickle_by_value(module)
     overrides = [f"search.trials={asked.trials}", *asked.set]

@@ -1,4 +1,4 @@
-"""What grows with the number of trials: `python -m benchmarks.scale.steps --trials 1000,10000`.
+"""What grows with the number of trials: `python -m benchmarks.scale.steps --trials 1000 --trials 10000`.
 
 CPU milliseconds of single steps of a driver, and of those that it made before in their place.
 """
@@ -32,12 +32,11 @@ TIMES = 3
 
 
 def steps(
-    trials: Annotated[str, typer.Option(help="Of each plan, with commas between.")] = "1000,10000",
+    trials: Annotated[list[int], typer.Option(min=1, help="Of a plan; may be given again.")] = [1000, 10_000],  # noqa: B006
 ) -> None:
     """Measure, print."""
-    counts = [int(count) for count in trials.split(",")]
-    found = [_measure(count) for count in counts]
-    table = Table("CPU ms of", *(f"{count:,} trials" for count in counts))
+    found = [_measure(count) for count in trials]
+    table = Table("CPU ms of", *(f"{count:,} trials" for count in trials))
     for name in found[0]:
         table.add_row(name, *(f"{one[name]:.2f}" for one in found))
     data.print(table)

@@ -35,8 +35,10 @@ def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
 def fix(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
     """The same, whether one trial can be placed or not."""
     spec, algorithm = sweep.resources, sweep.algorithm
+    gpus = _gpus_per_learner(spec, machine, num_trials)
     usable = machine.where(spec.node_labels)
-    share = max(1, min(usable.cpus // max(1, num_trials), usable.cpus_of_largest_node))
+    of_main = _nodes_of_main_process(spec, usable, gpus)
+    share = max(1, min(usable.cpus // max(1, num_trials), of_main.cpus_of_largest_node))
     env_runners = _auto_env_runners(algorithm, share) if spec.env_runners == "auto" else spec.env_runners
     main_cpus = _cpus_for_main_process(sweep, share, env_runners)
     parts = _parts(sweep, main_cpus)
@@ -46,7 +48,7 @@ def fix(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
         cpus_per_env_runner=main_cpus // parts if parts else spec.cpus_per_env_runner,
         cpus_for_main_process=main_cpus,
         learners=spec.learners,
-        gpus_per_learner=_gpus_per_learner(spec, machine, num_trials),
+        gpus_per_learner=gpus,
         placement=spec.placement,
         samples_on_main_cpus=bool(parts),
         accelerator=spec.accelerator or "",
@@ -56,6 +58,14 @@ def fix(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
             (spec.node_labels if spec.env_runner_node_labels is None else spec.env_runner_node_labels).items()
         ),
     )
+
+
+def _nodes_of_main_process(spec: ResourceSpec, usable: Machine, gpus: float) -> Machine:
+    """Those that it can be on: with a GPU, where it learns on one."""
+    if spec.learners or not gpus:
+        return usable
+    of_type = usable.where(gpu_labels({}, spec.accelerator))
+    return Machine(tuple(node for node in of_type.nodes if node.resources.get("GPU")))
 
 
 def _auto_env_runners(algorithm: Algorithm, share: int) -> int:

@@ -11,6 +11,9 @@ from rlsweep.plan.packing import LabelSelector, Miss, Placement, nearest_miss, p
 RESOURCE_STEPS = 10_000
 """Ray counts resources in so many parts of one."""
 
+GPU_DOMAINS = ("GB200", "GB300")
+"""Accelerators that Ray wants in the selector of every bundle of a group (`ray/util/placement_group.py`)."""
+
 ACCELERATOR = "ray.io/accelerator-type"
 """The label that Ray gives each node with a GPU: its type, such as `H100`."""
 
@@ -82,6 +85,8 @@ class TrialResources:
     def label_selectors(self) -> list[LabelSelector]:
         """For each bundle, what the labels of its node must be."""
         others, runners = dict(self.node_labels), dict(self.env_runner_node_labels)
+        if self.gpus and self.accelerator in GPU_DOMAINS:
+            others, runners = ({**one, ACCELERATOR: self.accelerator} for one in (others, runners))
         return [
             runners
             if 0 < index <= self.env_runners

@@ -12,7 +12,7 @@ class SharedGpu(TorchLearner):
 
     Beyond it torch raises an OutOfMemoryError in the trial that takes too much, and not in its neighbour. The
     context of CUDA, some hundred MB for each process, does not count. A retry that was given a larger part
-    has all of that.
+    (`failures.larger_share`, where the main process learns) has all of that.
     """
 
     def build(self) -> None:

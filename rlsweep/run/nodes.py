@@ -60,6 +60,11 @@ class Capacity:
                 self._trials = max(1, self._plan.max_concurrent_on(machine))
         return self._trials
 
+    @property
+    def wanted(self) -> int:
+        """The same, and one more where the cluster may grow: a group that waits asks for a node."""
+        return self.trials + (_seconds_for_nodes(self._plan.sweep) is not None)
+
 
 def plan_on(sweep: Sweep, machine: Machine) -> Plan:
     """A plan for a machine, or for what a cluster becomes within `resources.wait_for_nodes`.
@@ -71,7 +76,7 @@ def plan_on(sweep: Sweep, machine: Machine) -> Plan:
         SpecError: a combination of values that the spec does not take.
         PreflightError: a trial can never be placed.
     """
-    waits = sweep.resources.wait_for_nodes if os.environ.get("RAY_ADDRESS") else None
+    waits = _seconds_for_nodes(sweep)
     try:
         return make(sweep, machine)
     except PreflightError as error:
@@ -90,10 +95,16 @@ def plan_on(sweep: Sweep, machine: Machine) -> Plan:
                     raise
 
 
+def _seconds_for_nodes(sweep: Sweep) -> float | None:
+    """How long to wait for nodes; None where none will come, as with a Ray of one's own."""
+    return sweep.resources.wait_for_nodes if os.environ.get("RAY_ADDRESS") else None
+
+
 @contextmanager
 def _asked_for(resources: TrialResources) -> Iterator[None]:
     """One trial's placement group, waiting for the time of the block."""
-    group = group_factory(resources.bundles, resources.placement, resources.label_selectors)()
+    asked = group_factory(resources.bundles, resources.placement, resources.label_selectors)
+    group = asked.to_placement_group()
     try:
         yield
     finally:

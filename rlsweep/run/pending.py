@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.util.placement_group import placement_group_table
 
 from rlsweep.plan import Plan
@@ -16,7 +17,8 @@ from rlsweep.run.nodes import Capacity
 
 logger = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LOOKS = 10.0
+SECONDS_BETWEEN_LOOKS = 30.0
+"""Ray lists the placement groups of trials that have ended, too."""
 SECONDS_BETWEEN_WORDS = 600.0
 
 
@@ -39,6 +41,8 @@ class PendingTrials(Callback):
             return
         self._looked = now
         if now - self._said < SECONDS_BETWEEN_WORDS:
+            return
+        if not any(trial.status == Trial.PENDING for trial in trials):
             return
         states = _states_of_own_groups()
         if "PENDING" in states and states.count("CREATED") < self._capacity.trials:

@@ -84,7 +84,8 @@ class Rounds:
         self._compared = continuation.manifest.objectives[0].on_the_way
         self._capacity = Capacity(plan)
         self._halt = Halt(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
-        self._standing = Standing(self._manifest, layout, self._halt, num_to_keep(plan.sweep))
+        keep, is_listed = num_to_keep(plan.sweep), plan.sweep.search.is_listed
+        self._standing = Standing(self._manifest, layout, self._halt, keep, is_listed=is_listed)
 
     @property
     def limit(self) -> str:
@@ -135,7 +136,7 @@ class Rounds:
     def _add(self, trial: PlannedTrial) -> dict[str, Any]:
         preflight.check_trial(trial)
         record = self._manifest.add(new_record(trial))
-        self._standing.note_change()
+        self._standing.note_change(at_once=True)
         return self._begin(record)
 
     def _scheduler(self) -> TrialScheduler:
@@ -172,8 +173,8 @@ class Rounds:
         # Where checkpoints go to a storage behind a URI, no disk fills up with them.
         watched = [] if self._storage.remote else [self._storage.root]
         disks = [DiskWatch(one, sweep.checkpoints.min_free, self._standing.thin_ended) for one in watched]
-        retrying = Retrying(Unended(settings.scheduler), self._plan, self._halt, kills, failures)
-        settings.scheduler = Halting(retrying, self._halt)
+        retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
+        settings.scheduler = Halting(Unended(retrying), self._halt)
         tuner = tune.Tuner(
             trainable_for(self._plan),
             param_space=param_space,

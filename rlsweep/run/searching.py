@@ -64,9 +64,7 @@ class ConfigurationSearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial; None while as many run as the machine holds, FINISHED where there are no more."""
-        # Of a cluster that grows, one more: the placement group of a trial that waits asks for a node.
-        more = self._plan.sweep.resources.wait_for_nodes is not None
-        if len(self._running) >= self._capacity.trials + more:
+        if len(self._running) >= self._capacity.wanted:
             return None
         while self._num_trials < self._plan.num_trials and (self._waiting or self._propose()):
             configuration, seed = self._waiting.popleft()

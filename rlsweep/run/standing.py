@@ -34,8 +34,11 @@ class Standing(Callback):
         keep: how many of the best checkpoints stay.
     """
 
-    def __init__(self, manifest: Manifest, layout: RunLayout, halt: Halt, keep: int) -> None:
+    def __init__(
+        self, manifest: Manifest, layout: RunLayout, halt: Halt, keep: int, *, is_listed: bool
+    ) -> None:
         self._manifest, self._layout, self._halt, self._keep = manifest, layout, halt, keep
+        self._is_listed = is_listed
         self._compared = manifest.objectives[0].on_the_way
         self._records: dict[str, TrialRecord] = {}
         self._is_changed = False
@@ -52,7 +55,7 @@ class Standing(Callback):
         """A trial's status has changed."""
         is_cut_off = status == STOPPED and self._halt.is_halting and trial_id not in self._halt.stopped
         self._record(trial_id).status = INTERRUPTED if is_cut_off else status
-        self.note_change()
+        self.note_change(at_once=status == RUNNING and not self._is_listed)
         if status in ENDED and not is_cut_off:
             self._thin(trial_id, self._keep)
 
@@ -61,10 +64,15 @@ class Standing(Callback):
             self._records = {record.id: record for record in self._manifest.trials}
         return self._records[trial_id]
 
-    def note_change(self) -> None:
-        """The manifest has changed: it is written now, or as soon as it is due."""
+    def note_change(self, *, at_once: bool = False) -> None:
+        """The manifest has changed: it is written now, or as soon as it is due.
+
+        Args:
+            at_once: whether or not it is due. Of a trial that a search has proposed, and that has begun,
+                nothing but the manifest knows.
+        """
         self._is_changed = True
-        if time.monotonic() >= self._next_write:
+        if at_once or time.monotonic() >= self._next_write:
             self.write()
 
     def write(self) -> None:
@@ -90,7 +98,7 @@ class Standing(Callback):
         try:
             refresh_checkpoints(self._layout, trial_id)
             thin(self._layout, trial_id, self._compared, keep)
-        except RunError as error:  # what is too much now is so with the next start too
+        except (RunError, OSError) as error:  # what is too much now is so at the next time too
             logger.warning("checkpoints of %s are not thinned: %s", trial_id, error)
 
     def close(self, given: set[str], how: str) -> None:

@@ -13,12 +13,12 @@ from rlsweep.spec.scheduling import PositiveInt
 
 # Kubernetes' syntax of labels, with Ray's conditions (`ray/_private/label_utils.py`).
 _LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
-_LABEL_NAME = rf"^([a-zA-Z0-9.-]{{1,253}}/)?{_LABEL}$"
-_LABEL_CONDITION = rf"^!?({_LABEL}|in\({_LABEL}(, ?{_LABEL})*\))$"
+_LABEL_NAME = rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL}"
+_LABEL_CONDITION = rf"!?({_LABEL}|in\({_LABEL}(, ?{_LABEL})*\))"
 
 
 def _is_label_name(text: str) -> str:
-    if not re.match(_LABEL_NAME, text):
+    if not re.fullmatch(_LABEL_NAME, text):
         raise ValueError(
             "is no name of a label; allowed: letters, digits, -, _ and ., with an optional prefix/"
         )
@@ -26,7 +26,7 @@ def _is_label_name(text: str) -> str:
 
 
 def _is_label_condition(text: str) -> str:
-    if not re.match(_LABEL_CONDITION, text):
+    if not re.fullmatch(_LABEL_CONDITION, text):
         raise ValueError("is no condition of a label; allowed: x, !x, in(x,y), !in(x,y)")
     return text
 
@@ -39,7 +39,7 @@ def _is_custom(name: str) -> str:
 
 LabelName = Annotated[str, AfterValidator(_is_label_name)]
 LabelCondition = Annotated[
-    str, AfterValidator(_is_label_condition), Field(json_schema_extra={"pattern": _LABEL_CONDITION})
+    str, AfterValidator(_is_label_condition), Field(json_schema_extra={"pattern": f"^{_LABEL_CONDITION}$"})
 ]
 CustomResource = Annotated[str, Field(min_length=1), AfterValidator(_is_custom)]
 

@@ -1,4 +1,4 @@
-"""What is round a sweep breaks: disks, checkpoints, MLflow, clocks, environments, nodes of a cluster."""
+"""What is round a sweep breaks: disks, checkpoints, MLflow, clocks, environments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -254,31 +253,6 @@ stop: {env_steps: 1600}
 """
     )
     return (str(path),)
-
-
-def test_a_cluster_loses_a_node(sweep: Sweep, note: Note) -> None:
-    """Three nodes of one CPU each, two trials; the node of one goes, and the trial goes on on the third."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    try:
-        nodes = [cluster.add_node(num_cpus=1) for _ in range(3)]
-        cluster.wait_for_nodes()
-        one = sweep("stop.env_steps=60k", environment={"RAY_ADDRESS": cluster.address})
-        process = one.start()
-        one.wait_for_rows(process, 8)
-        lost = next(node for node in nodes if runs_a_trial(node))
-        cluster.remove_node(lost, allow_graceful=False)
-        assert process.wait(300) == 0, one.messages
-        kinds = [f.kind for one_id in one.statuses() for f in read_failures(one.layout.trial(one_id))]
-        assert kinds == ["preemption"]
-        note(one.outcome("a cluster loses a node", 1, went_back=1))
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
-def runs_a_trial(node: Any) -> bool:
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    return any(" ".join(child.cmdline()).startswith("ray::Trial") for child in raylet.children())
 
 
 def test_three_hundred_trials_take_no_more_memory_than_some(

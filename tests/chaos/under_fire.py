@@ -22,7 +22,7 @@ from rlsweep.store.manifest import FINISHED, Manifest
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / "tests" / "integration"
-DEADLINE_SECONDS = 240.0
+DEADLINE_SECONDS = 600.0
 
 
 @dataclass
@@ -59,6 +59,7 @@ class UnderFire:
         arguments: of `rlsweep run`.
         environment: variables beside those of this process.
         every: env steps between two checkpoints.
+        code: that is the command line.
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class UnderFire:
     arguments: list[str]
     every: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    code: str = "from rlsweep.cli import main; main()"
     started: float = field(default_factory=time.monotonic)
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -84,8 +86,7 @@ class UnderFire:
 
     def start(self, *more: str) -> subprocess.Popen[str]:
         """Run the sweep, or let it go on."""
-        code = "from rlsweep.cli import main; main()"
-        command = [sys.executable, "-c", code, "run", *self.arguments, *more]
+        command = [sys.executable, "-c", self.code, "run", *self.arguments, *more]
         log = (self.logs / f"driver-{len(self.processes)}.log").open("w")
         process = subprocess.Popen(
             command, cwd=ROOT, env=self.variables, stdout=log, stderr=log, text=True, start_new_session=True
@@ -144,7 +145,7 @@ class UnderFire:
 
     def planned(self) -> set[str]:
         """Ids of the trials that an undisturbed sweep has; of a search that learns, none."""
-        return {trial.id for trial in make(self.sweep, Machine.of(2, 0)).trials}
+        return {trial.id for trial in make(self.sweep, Machine.of(2, 1)).trials}
 
     def outcome(
         self,

@@ -24,7 +24,7 @@ env: {id: CartPole-v1}
 network: {name: mlp}
 objective: {metric: score, goal: maximize}
 search: {method: tpe, trials: 4, parameters: {training.lr: {min: 1e-4, max: 1e-3}}}
-stop: {env_steps: 20k}
+stop: {env_steps: 10M, time: 40s}
 resources: {env_runners: 0, gpus_per_learner: 0, wait_for_nodes: 10min}
 """
 NO_COMMANDS = (

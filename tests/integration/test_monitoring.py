@@ -82,9 +82,12 @@ def test_gauges_follow_a_sweep_and_end_with_it(head: RayHead, tmp_path: Path) ->
         scrapes.append(scrape(head))
         return {name.split()[0] for name in scrapes[-1]} == {*GAUGES}
 
-    def nobody_is_there() -> bool:
+    def have_been_interrupted() -> bool:
         scrapes.append(scrape(head))
-        return sweep.poll() is not None and not scrapes[-1]
+        return scrapes[-1].get("rlsweep_trials interrupted") == 2
+
+    def nobody_is_there() -> bool:
+        return sweep.poll() is not None and not scrape(head)
 
     try:
         wait_until(all_are_there, sweep, log)
@@ -92,10 +95,11 @@ def test_gauges_follow_a_sweep_and_end_with_it(head: RayHead, tmp_path: Path) ->
         assert scrapes[-1]["rlsweep_env_steps_per_second"] > 0
     finally:
         sweep.terminate()
+    wait_until(have_been_interrupted, log=log)
     wait_until(nobody_is_there, log=log)
     assert sweep.returncode == 143, log.read_text()
 
-    last = next(values for values in reversed(scrapes) if values)
+    last = scrapes[-1]
     (status,) = json.loads(said_by(tmp_path, "status", "cartpole_ppo", "--json"))
     assert status["counts"] == {"interrupted": 2}
     for state in STATES:

@@ -72,7 +72,7 @@ def reserve(
     groups: list[PlacementGroup] = []
     found: list[str] = []
     while len(found) == len(groups):
-        group = group_factory(bundles, strategy, selectors)()
+        group = group_factory(bundles, strategy, selectors).to_placement_group()
         groups.append(group)
         if group.wait(FITS_WITHIN if len(found) < expected else WAITS_LONGER_THAN):
             nodes = placement_group_table(group)["bundles_to_node_id"]
@@ -149,7 +149,7 @@ def test_a_process_knows_its_part_of_a_gpu() -> None:
         def gpus(self) -> float:
             return assigned_gpus()
 
-    group = group_factory([MAIN, {"GPU": 2}], "PACK", [])()
+    group = group_factory([MAIN, {"GPU": 2}], "PACK", []).to_placement_group()
     strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
     asker = ray.remote(Asker)
     part = asker.options(num_cpus=1, num_gpus=0.25, scheduling_strategy=strategy).remote()

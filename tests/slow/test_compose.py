@@ -37,7 +37,7 @@ EVERY = 4000
 """Env steps between two checkpoints."""
 
 SWEEP = [
-    *("cartpole_ppo.yaml", "--profile", "smoke", "--set", "seeds=2", "--set", "stop.env_steps=40k"),
+    *("cartpole_ppo.yaml", "--profile", "smoke", "--set", "seeds=2", "--set", "stop.env_steps=80k"),
     *("--set", f"checkpoints.every={EVERY}", "--set", "resources.env_runners=0"),
 ]
 """Four trials of one CPU each, which two workers of two CPUs run at once."""

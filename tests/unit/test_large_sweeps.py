@@ -16,6 +16,7 @@ from rlsweep.plan import Machine, make
 from rlsweep.run import stalls, standing
 from rlsweep.run.kills import Kills
 from rlsweep.run.manifest import new_manifest
+from rlsweep.run.retrying import Retrying
 from rlsweep.run.stalls import Stalls
 from rlsweep.run.standing import Standing
 from rlsweep.run.stopping import Halt
@@ -52,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def run(tmp_path: Path) -> tuple[Standing, Manifest, RunLayout]:
     manifest, layout = new_manifest(PLAN), RunLayout(tmp_path / "run")
-    return Standing(manifest, layout, Halt(PLAN), keep=1), manifest, layout
+    return Standing(manifest, layout, Halt(PLAN), keep=1, is_listed=True), manifest, layout
 
 
 def statuses(layout: RunLayout) -> list[str]:
@@ -147,6 +148,10 @@ class Controller:
 
     def __init__(self, trials: list[Any]) -> None:
         self.trials, self.has_been_asked = trials, False
+        self._resetting_trials: set[Any] = set()
+
+    def _set_trial_status(self, trial: Any, status: str) -> None:
+        trial.status = status
 
     def get_trials(self) -> list[Any]:
         self.has_been_asked = True
@@ -166,6 +171,9 @@ class Asking(FIFOScheduler):
 
 
 class FakeTrial:
+    error_file = ""
+    checkpoint = last_result = placement_group_factory = None
+
     def __init__(self, status: str) -> None:
         self.status = status
 
@@ -186,6 +194,31 @@ def test_a_scheduler_chooses_among_the_trials_that_have_not_ended() -> None:
     unended.choose_trial_to_run(controller)
     assert asking.shown == [second, failed, running], "what is added again comes last"
     assert ended not in asking.shown
+
+
+def test_a_trial_that_waits_for_its_retry_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlsweep.run.retrying.is_alive", lambda: True)
+    monkeypatch.setattr("rlsweep.run.retrying.time.monotonic", lambda: now)
+    now = 0.0
+    waits, runs = FakeTrial(TuneTrial.RUNNING), FakeTrial(TuneTrial.RUNNING)
+    waits.error_file = str(tmp_path / "error.txt")
+    (tmp_path / "error.txt").write_text("ActorDiedError: its worker process has died", "utf-8")
+    controller = Controller([waits, runs])
+    asking = Asking()
+    chooser = Unended(Retrying(asking, PLAN, Halt(PLAN), Kills(), []))
+    for trial in (waits, runs):
+        chooser.on_trial_add(controller, trial)  # type: ignore[arg-type]
+    waits.status = TuneTrial.ERROR
+    chooser.on_trial_error(controller, waits)  # type: ignore[arg-type]
+    waits.status = TuneTrial.PENDING
+    chooser.on_trial_add(controller, waits)  # type: ignore[arg-type]
+    assert waits.status == TuneTrial.PAUSED
+    assert chooser.choose_trial_to_run(controller) is None
+    assert asking.shown == [runs]
+    now = PLAN.sweep.failures.seconds_to_wait(1) + 1
+    assert chooser.choose_trial_to_run(controller) is waits
 
 
 def test_a_silent_trial_is_killed_though_not_every_event_looks(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from ray._private.label_utils import validate_label_selector
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine, Plan, make
@@ -12,7 +14,8 @@ from rlsweep.plan.estimate import expected_work
 from rlsweep.plan.packing import Node
 from rlsweep.plan.summary import Disk, Summary
 from rlsweep.plan.trial_resources import ACCELERATOR
-from rlsweep.spec import load
+from rlsweep.run.placement import group_factory
+from rlsweep.spec import ResourceSpec, load
 
 ROOT = Path(__file__).parents[2]
 H100, L4 = {ACCELERATOR: "H100", "zone": "x"}, {ACCELERATOR: "L4", "zone": "x"}
@@ -78,6 +81,44 @@ def test_resources_of_ones_own() -> None:
     with pytest.raises(PreflightError, match=r"3 disk where 2 is free; .* ray start --resources") as caught:
         plan("resources={custom_resources: {disk: 3}, gpus_per_learner: 0}")
     assert caught.value.key == "resources.custom_resources"
+
+
+def test_auto_cpus_are_those_of_a_node_with_such_a_gpu() -> None:
+    small = Machine((Node("gpus", {"CPU": 4, "GPU": 2}, H100), Node("cpus", {"CPU": 64})))
+    sweep = load("breakout_dqn.yaml", overrides=["seeds=1", "resources.accelerator=H100"], root=ROOT).sweep
+    assert make(sweep, small).resources.cpus_for_main_process <= 4
+
+
+def test_domains_of_gpus_hold_all_bundles() -> None:
+    domain = Machine((Node("domain", {"CPU": 16, "GPU": 4}, {ACCELERATOR: "GB200"}),))
+    override = "resources={accelerator: GB200, env_runners: 2, gpus_per_learner: 1}"
+    resources = make(load("breakout_lr.yaml", overrides=[override], root=ROOT).sweep, domain).resources
+    assert resources.label_selectors == [{ACCELERATOR: "GB200"}] * 3
+    group = group_factory(resources.bundles, resources.placement, resources.label_selectors)
+    assert group.bundles == resources.bundles
+
+
+@pytest.mark.parametrize("name", ["zone\n", "-a/zone", "a/b/zone", "zone/"])
+def test_names_of_labels_that_ray_would_refuse(name: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of a label"):
+        ResourceSpec(node_labels={name: "x"})
+    assert validate_label_selector({name: "x"})
+
+
+@pytest.mark.parametrize("condition", ["x\n", "-x", "in(a,b", "in()", "a b", "!!x"])
+def test_conditions_that_ray_would_refuse(condition: str) -> None:
+    with pytest.raises(ValidationError, match="is no condition of a label"):
+        ResourceSpec(node_labels={"zone": condition})
+    assert validate_label_selector({"zone": condition})
+
+
+@pytest.mark.parametrize(
+    ("name", "condition"),
+    [("zone", "eu-1a"), ("ray.io/accelerator-type", "!in(H100, A100)"), ("a.b/c_d", "!x")],
+)
+def test_labels_that_ray_takes(name: str, condition: str) -> None:
+    assert ResourceSpec(node_labels={name: condition}).node_labels == {name: condition}
+    assert validate_label_selector({name: condition}) is None
 
 
 def test_a_plan_says_where() -> None:
