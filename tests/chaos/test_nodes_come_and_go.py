@@ -69,7 +69,7 @@ def test_trials_share_gpus_as_planned_while_a_node_goes_and_another_comes(
     without = cluster.add_node(num_cpus=4, num_gpus=0)
     cluster.wait_for_nodes()
     one = sweep(
-        *("stop.env_steps=100k", "seeds=3", "resources.gpus_per_learner=0.5"),
+        *("stop.env_steps=50k", "seeds=3", "resources.gpus_per_learner=0.5"),
         environment={"RAY_ADDRESS": cluster.address},
     )
     command = [sys.executable, "-c", one.code, "plan", *one.arguments, "--json"]
