@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+from ray.exceptions import RayError
 from ray.util.placement_group import remove_placement_group
 
 from rlsweep.errors import PreflightError
@@ -20,6 +21,9 @@ from rlsweep.spec import Sweep
 from rlsweep.spec.quantities import duration
 
 logger = logging.getLogger(__name__)
+
+RAY_IS_AWAY = (RayError, OSError, RuntimeError)
+"""What its calls raise then. Whether it has died is for others to find out."""
 
 SECONDS_BETWEEN_LOOKS = 5.0
 """Between two looks at the nodes; an autoscaler takes minutes for one."""
@@ -54,7 +58,10 @@ class Capacity:
         """At least one: its placement group asks for a node."""
         if time.monotonic() - self._looked >= SECONDS_BETWEEN_LOOKS:
             self._looked = time.monotonic()
-            machine = read_machine()
+            try:
+                machine = read_machine()
+            except RAY_IS_AWAY:
+                return self._trials
             if machine != self._machine:
                 self._machine = machine
                 self._trials = max(1, self._plan.max_concurrent_on(machine))

@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from ray.util.placement_group import placement_group_table
 
 from rlsweep.plan import Plan
-from rlsweep.run.nodes import Capacity
+from rlsweep.run.nodes import RAY_IS_AWAY, Capacity
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class PendingTrials(Callback):
     def __init__(self, plan: Plan, capacity: Capacity) -> None:
         self._resources = plan.resources
         self._capacity = capacity
-        self._looked = self._said = -math.inf
+        self._looked, self._said = time.monotonic(), -math.inf
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         now = time.monotonic()
@@ -44,10 +44,13 @@ class PendingTrials(Callback):
             return
         if not any(trial.status == Trial.PENDING for trial in trials):
             return
-        states = _states_of_own_groups()
-        if "PENDING" in states and states.count("CREATED") < self._capacity.trials:
-            self._said = now
-            logger.warning(self._words())
+        try:
+            states = _states_of_own_groups()
+            if "PENDING" in states and states.count("CREATED") < self._capacity.trials:
+                self._said = now
+                logger.warning(self._words())
+        except RAY_IS_AWAY:
+            return
 
     def _words(self) -> str:
         wanted = self._resources.bundles

@@ -15,7 +15,7 @@ from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine
 from rlsweep.run.exposure import check_exposure, keep_token_private, make_private_folder
 from rlsweep.run.heads import is_head
-from rlsweep.run.nodes import read_machine
+from rlsweep.run.nodes import RAY_IS_AWAY, read_machine
 
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the history callback writes the history
@@ -73,7 +73,7 @@ def is_alive() -> bool:
     if os.environ.get("RAY_ADDRESS"):
         try:
             return any(node["Alive"] for node in ray.nodes())
-        except (ray.exceptions.RayError, OSError, RuntimeError):
+        except RAY_IS_AWAY:
             return False
     return any(child.name() == "raylet" and _runs(child) for child in psutil.Process().children())
 
