@@ -84,12 +84,13 @@ def run(
         submit_run(loaded, arguments, os.environ["RAY_ADDRESS"], storage)
         return
     from rlsweep.run.forecast import summarize
+    from rlsweep.run.gpu_probe import with_measured_share
     from rlsweep.run.launch import launch
     from rlsweep.run.nodes import plan_on
     from rlsweep.run.session import ray_session
 
     with ray_session() as machine, located(loaded):
-        plan = plan_on(loaded.sweep, machine)
+        plan = with_measured_share(plan_on(loaded.sweep, machine))
         print_summary(summarize(plan, storage), messages)
         launched = launch(
             plan,

@@ -138,7 +138,7 @@ def show_plan(
     from rlsweep.run.forecast import summarize, this_machine
     from rlsweep.run.heads import is_head
     from rlsweep.run.session import quiet_libraries, ray_session
-    from rlsweep.run.throughput import probe_throughput
+    from rlsweep.run.throughput import train_for_a_moment
 
     quiet_libraries()
     is_said = cpus is not None or gpus is not None
@@ -146,7 +146,7 @@ def show_plan(
     with ray_session() if asks_ray else nullcontext(this_machine(cpus, gpus)) as machine, located(loaded):
         planned = make(loaded.sweep, machine)
         preflight.check(planned, most=MAX_CONFIGS_BUILT)
-        summary = summarize(planned, storage, probe_throughput(planned) if probe else None)
+        summary = summarize(planned, storage, train_for_a_moment(planned.example) if probe else None)
     if as_json:
         print_json(summary.to_json())
     else:

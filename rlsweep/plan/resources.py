@@ -99,9 +99,12 @@ def _parts(sweep: Sweep, cpus: int) -> int:
 
 def _gpus_per_learner(spec: ResourceSpec, machine: Machine, num_trials: int) -> float:
     there = machine.where(gpu_labels(spec.node_labels, spec.accelerator)).gpus
-    if spec.gpus_per_learner == "auto":
+    asked = spec.gpus_per_learner
+    if asked == "auto" or asked == "probe":
         if not there:  # who names an accelerator wants one
             return 1.0 if spec.accelerator and spec.gpus == "require" else 0.0
+        if asked == "probe":  # until it has been measured
+            return 1.0
         return min(1.0, max(there / max(1, num_trials) / max(1, spec.learners), MIN_AUTO_GPUS))
-    wanted = spec.gpus_per_learner * max(1, spec.learners)
-    return 0.0 if spec.gpus == "auto" and wanted > there else spec.gpus_per_learner
+    wanted = asked * max(1, spec.learners)
+    return 0.0 if spec.gpus == "auto" and wanted > there else asked

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -89,9 +89,14 @@ def measured_throughput(plan: Plan, storage: Storage) -> Throughput | None:
     return Throughput(statistics.median(found), f"{count} of this kind on this kind of node")
 
 
-def probe_throughput(plan: Plan) -> Throughput:
-    """Train the first trial for a moment, alone. Call inside of a `ray_session`."""
-    trial = _learning_at_once(plan.example)
+def train_for_a_moment(trial: PlannedTrial, look: Callable[[], None] = lambda: None) -> Throughput:
+    """Train one trial in this process for PROBE_SECONDS, alone. Call inside of a `ray_session`.
+
+    Args:
+        trial: whichever.
+        look: called after each iteration.
+    """
+    trial = _learning_at_once(trial)
     config = build_config(trial.sweep, trial.seed, trial.resources)
     use_cores(trial.resources.cpus_for_main_process)
     algorithm = config.build_algo()
@@ -101,6 +106,7 @@ def probe_throughput(plan: Plan) -> Throughput:
         result, seconds = {}, 0.0
         while seconds < PROBE_SECONDS:
             result = algorithm.train()
+            look()
             seconds = time.perf_counter() - started
         gained = result["env_runners"]["num_env_steps_sampled_lifetime"] - env_steps
     finally:

@@ -57,7 +57,9 @@ class ResourceSpec(SpecModel):
         cpus_for_main_process: CPUs of the trial's own process; `auto` shares the machine.
         learners: learner actors; 0 learns in the trial's own process.
         gpus_per_learner: GPUs of each learner; a fraction lets trials share one. `auto` shares the
-            machine's GPUs among the trials, at least a quarter each, and takes none where none is.
+            machine's GPUs among the trials, at least a quarter each, and takes none where none is. `probe`
+            lets one trial train on a whole GPU before the sweep, and has so many share one as its memory and
+            time hold, four at most.
         gpus: where a number was asked for and is not there: `auto` falls back to the CPU, `require`
             (default) refuses to start.
         placement: Ray's placement strategy for the trial's bundles.
@@ -78,7 +80,7 @@ class ResourceSpec(SpecModel):
     cpus_per_env_runner: Annotated[float, Field(gt=0, le=10_000)] = 1
     cpus_for_main_process: Annotated[int, Field(gt=0, le=10_000)] | Literal["auto"] = "auto"
     learners: Annotated[int, Field(ge=0, le=10_000)] = 0
-    gpus_per_learner: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto"] = "auto"
+    gpus_per_learner: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto", "probe"] = "auto"
     gpus: Literal["require", "auto"] = "require"
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     accelerator: LabelCondition | None = None

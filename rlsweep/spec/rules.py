@@ -39,6 +39,9 @@ def trial_rules(sweep: Sweep) -> list[Found]:
     if sweep.algorithm == "dqn" and sweep.env.stacks_by_connector:
         message = "RLlib's frame-stacking connector leaves DQN's next observations unstacked"
         found.append(("env.frame_stack_by", Fault(message, "frame_stack_by: env")))
+    if sweep.resources.gpus_per_learner == "probe" and sweep.resources.learners:
+        message = "resources.gpus_per_learner: probe measures a trial that learns in its own process"
+        found.append(("resources.gpus_per_learner", Fault(message, "learners: 0, or a number")))
     if sweep.deterministic and sweep.algorithm in ASYNCHRONOUS:
         message = f"deterministic: {sweep.algorithm} learns from whatever samples have arrived"
         found.append(("deterministic", Fault(message, "deterministic: false, or algorithm: ppo or dqn")))
