@@ -28,6 +28,10 @@ PARALLEL_TICKS = 5
 DECADES_TOLD = 2
 """A logarithmic axis as long as that has ticks at whole powers of ten alone."""
 
+PIXELS_OF_A_LETTER = 8
+MIN_MARGIN = 80
+"""Pixels beside the axes of parallel coordinates; of plotly by itself as many."""
+
 
 def parameter_plot(
     ranked: Sequence[ConfigurationResult], parameter: SweptParameter, metric: str
@@ -124,7 +128,9 @@ def parallel_coordinates_plot(
     figure = go.Figure(
         go.Parcoords(line=line, dimensions=[*dimensions, {"label": metric, "values": results}])
     )
-    figure.update_layout(margin={"t": 60})
+    # The first axis stands at the left edge, its names beyond it.
+    widest = max((len(name) for name in dimensions[0].get("ticktext", [])), default=0) if dimensions else 0
+    figure.update_layout(margin={"t": 60, "l": max(MIN_MARGIN, widest * PIXELS_OF_A_LETTER)})
     return figure
 
 
