@@ -29,8 +29,8 @@ DECADES_TOLD = 2
 """A logarithmic axis as long as that has ticks at whole powers of ten alone."""
 
 PIXELS_OF_A_LETTER = 8
-MIN_MARGIN = 80
-"""Pixels beside the axes of parallel coordinates; of plotly by itself as many."""
+MARGINS = (80, 160)
+"""Fewest and most pixels left of parallel coordinates: plotly's own, and what a telephone can spare."""
 
 
 def parameter_plot(
@@ -130,7 +130,7 @@ def parallel_coordinates_plot(
     )
     # The first axis stands at the left edge, its names beyond it.
     widest = max((len(name) for name in dimensions[0].get("ticktext", [])), default=0) if dimensions else 0
-    figure.update_layout(margin={"t": 60, "l": max(MIN_MARGIN, widest * PIXELS_OF_A_LETTER)})
+    figure.update_layout(margin={"t": 60, "l": sorted([*MARGINS, widest * PIXELS_OF_A_LETTER])[1]})
     return figure
 
 
