@@ -39,12 +39,16 @@ _WORDS = {
 def validation_issues(error: ValidationError, document: Document) -> list[Issue]:
     """One issue for each place that is wrong.
 
-    A value that fits no member of a union fails once for each member; the first word on it is enough.
+    A value that fits no member of a union fails once for each member. The first word on it is enough, but of
+    text that is none of some words these are told: `auto` may stand where a number does.
     """
     issues: dict[tuple[Location, KeyPath], Issue] = {}
     for details in error.errors(include_url=False):
         key = (document.location(written := written_path(details["loc"], document.data)), written)
-        issues.setdefault(key, _issue(details, document))
+        issue = _issue(details, document)
+        if key in issues and details["type"] == "literal_error" and isinstance(details["input"], str):
+            issues[key] = replace(issue, allowed=f"{issue.allowed}, or a number")
+        issues.setdefault(key, issue)
     return list(issues.values())
 
 

@@ -49,3 +49,8 @@ def test_where_there_is_no_gpu_nothing_is_measured() -> None:
 def test_learners_of_their_own_are_not_measured() -> None:
     with pytest.raises(SpecError, match="probe measures a trial that learns in its own process"):
         load("breakout_lr.yaml", overrides=[PROBE, "resources.learners=2"], root=ROOT)
+
+
+def test_a_word_that_is_none_of_those_that_may_stand_for_a_number() -> None:
+    with pytest.raises(SpecError, match="allowed: auto, probe, or a number; did you mean 'probe'"):
+        load("breakout_lr.yaml", overrides=["resources.gpus_per_learner=prob"], root=ROOT)
