@@ -13,7 +13,6 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from ray import cloudpickle
 from ray.tune import PlacementGroupFactory, Trainable
@@ -54,7 +53,7 @@ class NoTraining(Trainable):
 
 
 def no_training_for(plan: Plan) -> type[NoTraining]:
-    """In place of `rlsweep.run.trial.trainable_for`."""
+    """What `launch` makes trials of."""
     progress = Progress(env_steps=ENV_STEPS)
     row = result_row(plan.sweep, progress, {}, parallel_games=1, new_env_steps=ENV_STEPS, seconds=1.0)
     return type("NoTraining", (NoTraining,), {"row": row})
@@ -71,8 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ray_session() as machine:
         cpu, started = _cpu_seconds(), time.perf_counter()
         plan = make(sweep, machine)
-        with patch("rlsweep.run.rounds.trainable_for", no_training_for):
-            launched = launch(plan, Storage(Path(folder)))
+        launched = launch(plan, Storage(Path(folder)), trainable_for=no_training_for)
         seconds = _cpu_seconds() - cpu
         wall_seconds = time.perf_counter() - started
     ended = [record.status for record in launched.manifest.trials]

@@ -30,7 +30,10 @@ def scale(
     planned: Annotated[int, typer.Option(min=1, help="Trials of the plan.")] = 10_000,
     trials: Annotated[str, typer.Option(help="Of each sweep that is driven, with commas between.")] = "300",
     concurrent: Annotated[int, typer.Option(min=1, help="Trials that run at once: a process each.")] = 16,
-    raylets: Annotated[int, typer.Option(min=1, help="Nodes that Ray is told of: some processes each.")] = 1,
+    raylets: Annotated[
+        int | None,
+        typer.Option(min=1, help="Nodes that Ray has, 130 MiB each; as many as it takes by default."),
+    ] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="As of `rlsweep run`.")] = None,
     raw: Annotated[Path | None, typer.Option(help="Write all figures there, as JSON.")] = None,
 ) -> None:
@@ -39,7 +42,7 @@ def scale(
         counts = [int(count) for count in trials.split(",") if count.strip()]
     except ValueError:
         raise typer.BadParameter(f"whole numbers with commas between, not {trials!r}") from None
-    if raylets > concurrent:
+    if raylets is not None and raylets * gpus_per_node < concurrent:
         raise typer.BadParameter(f"{concurrent} trials at once, a GPU each, on {raylets} nodes")
     try:
         size = [f"--nodes={nodes}", f"--gpus-per-node={gpus_per_node}"]
@@ -47,7 +50,8 @@ def scale(
         data.print(_plan_table(plan, f"{planned:,} trials, {nodes} nodes of {gpus_per_node} GPUs"))
         driven = []
         for count in counts:
-            common = [f"--concurrent={concurrent}", f"--raylets={raylets}", *size]
+            common = [f"--concurrent={concurrent}", *size]
+            common += [f"--raylets={raylets}"] if raylets is not None else []
             common += [f"--set={one}" for one in setting or ()]
             outcome = _run("drive", [f"--trials={count}", *common])
             driven.append(outcome)
@@ -86,13 +90,22 @@ def _plan_table(plan: Outcome, title: str) -> Table:
 
 
 def _driven_table(sweeps: list[Driven]) -> Table:
-    headers = ["trials", "at once", "rows", "driver CPU s", "CPU ms a row", "ms a trial, first third"]
+    headers = [
+        "trials",
+        "nodes of Ray",
+        "at once",
+        "rows",
+        "driver CPU s",
+        "CPU ms a row",
+        "ms a trial, first third",
+    ]
     headers += ["last third", "wall s", "memory MiB", "MB on disk", "Ray's CPU s"]
     headers += [f"full at, {rows} rows/min" for rows in ROWS_PER_MINUTE]
     table = Table(*headers, title="sweeps that were driven")
     for one in sweeps:
         table.add_row(
             f"{one.trials:,}",
+            str(one.raylets),
             str(one.concurrent),
             f"{one.rows:,}",
             f"{one.cpu_seconds:.1f}",

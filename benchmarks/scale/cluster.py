@@ -27,26 +27,23 @@ def planned_machine(nodes: int, gpus_per_node: int) -> Machine:
 
 
 @contextmanager
-def raylets(number: int, gpus: int) -> Iterator[list[psutil.Process]]:
+def raylets(number: int, gpus_per_node: int) -> Iterator[list[psutil.Process]]:
     """A Ray cluster of this machine for the time of the block, named by RAY_ADDRESS.
 
     Args:
         number: of raylets.
-        gpus: of all of them together, at least one each; none of them is there.
+        gpus_per_node: of each; none of them is there.
 
     Yields:
         The processes of the cluster: GCS and raylets.
     """
-    if not 1 <= number <= gpus:
-        raise ValueError(f"{gpus} GPUs on {number} raylets: each takes at least one")
     os.environ[MEMORY_MONITOR] = "0"
-    shares = [gpus // number + (index < gpus % number) for index in range(number)]
-    arguments = [{"num_cpus": CPUS_PER_GPU * share, "num_gpus": share} for share in shares]
-    cluster = Cluster(initialize_head=True, head_node_args={**arguments[0], "include_dashboard": False})
+    node = {"num_cpus": CPUS_PER_GPU * gpus_per_node, "num_gpus": gpus_per_node}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     before = os.environ.get("RAY_ADDRESS")
     os.environ["RAY_ADDRESS"] = cluster.address
     try:
-        nodes = [cluster.head_node, *(cluster.add_node(**more) for more in arguments[1:])]
+        nodes = [cluster.head_node, *(cluster.add_node(**node) for _ in range(number - 1))]
         found = [
             info.process.pid for node in nodes for infos in node.all_processes.values() for info in infos
         ]

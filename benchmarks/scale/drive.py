@@ -2,12 +2,13 @@
 
 The spec, the plan, the preflight, Tune's controller, ASHA, the history, the manifest, the projection into
 MLflow and the console are those of `rlsweep run`; the trials train nothing (`benchmarks.scale.trials`), and
-the GPUs are not there.
+the nodes and GPUs are not there.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import sys
 import tempfile
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import psutil
 from ray import cloudpickle
@@ -42,16 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments, run the sweep, print what the driver has used."""
     parser = _parser()
     asked = parser.parse_args(arguments)
-    if not 1 <= asked.raylets <= asked.concurrent:
-        parser.error("argument --raylets: from 1 to --concurrent, a GPU for each")
+    num_raylets = asked.raylets or math.ceil(asked.concurrent / asked.gpus_per_node)
+    if num_raylets * asked.gpus_per_node < asked.concurrent:
+        parser.error(f"argument --raylets: {num_raylets} have too few GPUs for --concurrent")
     for module in (curve, trials):  # the processes of trials need not find benchmarks/
         cloudpickle.register_pickle_by_value(module)
-    overrides = [f"search.trials={asked.trials}", *asked.set]
-    sweep = load(SPEC, overrides=overrides, root=ROOT).sweep
+    size = [f"search.trials={asked.trials}", f"resources.max_concurrent={asked.concurrent}"]
+    sweep = load(SPEC, overrides=[*size, *asked.set], root=ROOT).sweep
     with (
         tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryDirectory() as meeting,
-        raylets(asked.raylets, asked.concurrent) as of_ray,
+        raylets(num_raylets, asked.gpus_per_node) as of_ray,
         ray_session(),
     ):
         cpu, started = cpu_seconds(), time.perf_counter()
@@ -59,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         storage = Storage(Path(folder))
         processes = min(asked.trials, asked.concurrent)
         trainable = partial(no_training_for, meeting=Path(meeting), processes=processes)
-        with patch("rlsweep.run.rounds.trainable_for", trainable):
-            launched = launch(plan, storage)
+        launched = launch(plan, storage, trainable_for=trainable)
         seconds, wall_seconds = cpu_seconds() - cpu, time.perf_counter() - started
         ended = Counter(record.status for record in launched.manifest.trials)
         num_bytes, manifest_bytes = _bytes_on_disk(storage.run(sweep.name)), _size(storage.run(sweep.name))
@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         wall_seconds=wall_seconds,
         trials=asked.trials,
         concurrent=asked.concurrent,
+        raylets=num_raylets,
         rows=samples.taken[-1].rows,
         finished=ended[FINISHED],
         memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -89,9 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--concurrent", type=int, required=True, help="trials that run at once, a process each"
     )
-    parser.add_argument("--raylets", type=int, default=1)
+    parser.add_argument("--raylets", type=int, help="nodes that Ray has; as many as it takes by default")
     parser.add_argument("--nodes", type=int, default=100, help="that the plan is made for")
-    parser.add_argument("--gpus-per-node", type=int, default=8)
+    parser.add_argument("--gpus-per-node", type=int, default=8, help="of the plan's and of Ray's")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `rlsweep run`")
     return parser
 

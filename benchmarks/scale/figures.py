@@ -15,6 +15,7 @@ class Driven:
 
     Attributes:
         trials, rows: in all.
+        raylets: nodes that Ray had.
         concurrent: trials that ran at once.
         cpu_seconds, wall_seconds: of the driver, from the plan to the last row in MLflow.
         memory_mib: the most that the driver had, resident.
@@ -25,6 +26,7 @@ class Driven:
 
     trials: int
     rows: int
+    raylets: int
     concurrent: int
     cpu_seconds: float
     wall_seconds: float

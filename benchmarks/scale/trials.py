@@ -107,7 +107,7 @@ class NoTraining(Trainable):
 
 
 def no_training_for(plan: Plan, meeting: Path, processes: int) -> type[NoTraining]:
-    """In place of `rlsweep.run.trial.trainable_for`.
+    """What `launch` makes trials of.
 
     Args:
         plan: of the sweep.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from ray.tune import Trainable
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan
@@ -18,6 +20,7 @@ from rlsweep.run.lock import locked
 from rlsweep.run.manifest import Continuation, continue_run
 from rlsweep.run.rounds import Rounds
 from rlsweep.run.tracking_store import check_tracking
+from rlsweep.run.trial import trainable_for as training
 from rlsweep.store.folders import delete, move
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
@@ -49,6 +52,7 @@ def launch(
     trust: bool = False,
     fork_of: str = "",
     files: Sequence[Path] = (),
+    trainable_for: Callable[[Plan], type[Trainable]] = training,
 ) -> Launched:
     """Run every trial of a plan that has not ended yet.
 
@@ -65,6 +69,8 @@ def launch(
         trust: go on from checkpoints that others could have written.
         fork_of: name of the run that this one begins from, where it has not begun yet.
         files: of the spec, kept beside the resolved one in the manifest.
+        trainable_for: the Trainable class of the plan's trials; another one than `rlsweep.run.trial`'s
+            simulates them.
 
     Returns:
         How every trial stands, and which limit of the spec ended the sweep.
@@ -99,7 +105,11 @@ def launch(
             raise PreflightError(_refusal(layout, before, continuation))
         if not trust:
             check_checkpoints(layout, storage, continuation)
-        return _launch(plan, storage, layout, continuation, files)
+        _set_aside([record.id for record in continuation.superseded], layout)
+        continuation.manifest.write(layout)
+        _keep(files, layout)
+        rounds = Rounds(plan, continuation, layout, storage, trainable_for)
+        return _run(rounds, plan, continuation.manifest)
 
 
 def _refusal(layout: RunLayout, before: Manifest, continuation: Continuation) -> str:
@@ -112,17 +122,11 @@ def _refusal(layout: RunLayout, before: Manifest, continuation: Continuation) ->
     )
 
 
-def _launch(
-    plan: Plan, storage: Storage, layout: RunLayout, continuation: Continuation, files: Sequence[Path]
-) -> Launched:
-    rounds = Rounds(plan, continuation, layout, storage)
-    _set_aside([record.id for record in continuation.superseded], layout)
-    continuation.manifest.write(layout)
-    _keep(files, layout)
+def _run(rounds: Rounds, plan: Plan, manifest: Manifest) -> Launched:
     rounds.search()
     if plan.sweep.confirm is not None and not rounds.limit:
         rounds.confirm(plan.sweep.confirm)
-    return Launched(continuation.manifest, rounds.limit, rounds.is_tracked)
+    return Launched(manifest, rounds.limit, rounds.is_tracked)
 
 
 def _keep(files: Sequence[Path], layout: RunLayout) -> None:

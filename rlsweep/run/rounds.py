@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
@@ -41,7 +42,6 @@ from rlsweep.run.standing import Standing
 from rlsweep.run.stopping import Halt
 from rlsweep.run.sweep_figures import FiguresOfSweep
 from rlsweep.run.tracking import TrackedRun
-from rlsweep.run.trial import trainable_for
 from rlsweep.run.tune_settings import Listed, checkpoint_config, tune_settings
 from rlsweep.run.unended import Unended
 from rlsweep.run.wrapped_schedulers import Halting
@@ -68,13 +68,22 @@ class Rounds:
     Args:
         plan, continuation: what there is to do, and what the run folder holds of it.
         layout, storage: of the run.
+        trainable_for: the Trainable class of a plan's trials.
 
     Attributes:
         is_tracked: MLflow has all of the last round.
     """
 
-    def __init__(self, plan: Plan, continuation: Continuation, layout: RunLayout, storage: Storage) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        continuation: Continuation,
+        layout: RunLayout,
+        storage: Storage,
+        trainable_for: Callable[[Plan], type[tune.Trainable]],
+    ) -> None:
         self._plan = plan
+        self._trainable_for = trainable_for
         self._continuation = continuation
         self._manifest = continuation.manifest
         self._layout = layout
@@ -176,7 +185,7 @@ class Rounds:
         retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
         settings.scheduler = Halting(Unended(retrying), self._halt)
         tuner = tune.Tuner(
-            trainable_for(self._plan),
+            self._trainable_for(self._plan),
             param_space=param_space,
             tune_config=settings,
             run_config=tune.RunConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 from unittest.mock import patch
 
@@ -11,6 +12,7 @@ from ray.tune import PlacementGroupFactory
 
 from rlsweep.cli import main
 from rlsweep.plan import Plan, make
+from rlsweep.run.launch import launch
 from rlsweep.run.trial import Trial, trainable_for
 from rlsweep.spec import Sweep
 
@@ -30,7 +32,7 @@ class OnCpu(Trial):
 
 
 def on_cpu(plan: Plan) -> type[Trial]:
-    """In place of `rlsweep.run.trial.trainable_for`."""
+    """What `launch` makes trials of."""
     written = plan.sweep.as_written()
     without = Sweep.parse({**written, "resources": {**written.get("resources", {}), "gpus_per_learner": 0}})
     trains = trainable_for(make(without, plan.machine)).plan
@@ -40,5 +42,5 @@ def on_cpu(plan: Plan) -> type[Trial]:
 def run() -> None:
     """The command line, with such trials."""
     cloudpickle.register_pickle_by_value(cpu_trial)  # a cluster's workers do not find this module
-    with patch("rlsweep.run.rounds.trainable_for", on_cpu):
+    with patch("rlsweep.run.launch.launch", partial(launch, trainable_for=on_cpu)):
         main()

@@ -23,7 +23,7 @@ def test_a_sweep_is_driven_without_training(tmp_path: Path) -> None:
     kept = tmp_path / "samples"
     noted = f'callbacks=[{{name: "benchmarks.scale.samples:Samples", file: {kept}}}]'
     command = [sys.executable, "-m", "benchmarks.scale.drive", "--trials", str(TRIALS), "--set", noted]
-    command += ["--concurrent", "4", "--raylets", "2", "--nodes", "2", "--gpus-per-node", "2"]
+    command += ["--concurrent", "4", "--nodes", "2", "--gpus-per-node", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command,
@@ -42,4 +42,5 @@ def test_a_sweep_is_driven_without_training(tmp_path: Path) -> None:
     assert [sample.trials for sample in driven.samples] == [0, TRIALS]
     assert [json.loads(line) for line in kept.read_text().splitlines()] == [vars(s) for s in driven.samples]
     assert driven.cpu_seconds == pytest.approx(outcome.value)
+    assert driven.raylets == 2
     assert 0 < driven.manifest_bytes < driven.bytes_on_disk

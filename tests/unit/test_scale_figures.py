@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.programs import Outcome
-from benchmarks.scale.cluster import planned_machine, raylets
+from benchmarks.scale.cluster import planned_machine
 from benchmarks.scale.curve import BEST_LR, BEST_SCORE, NOISE, score
 from benchmarks.scale.figures import Driven, full_at, ms_per_trial
 from benchmarks.scale.samples import Sample
@@ -59,16 +59,13 @@ def test_nodes_that_are_not_there() -> None:
     machine = planned_machine(100, 8)
     assert (len(machine.nodes), machine.gpus, machine.cpus) == (100, 800, 1600)
     assert len({node.name for node in machine.nodes}) == 100
-    for number, gpus in ((0, 1), (3, 2)):
-        with pytest.raises(ValueError, match="at least one"), raylets(number, gpus):
-            pass
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--trials", "many"], "whole numbers with commas"),
-        (["--concurrent", "2", "--raylets", "3"], "on 3 nodes"),
+        (["--concurrent", "9", "--raylets", "1"], "on 1 nodes"),
     ],
 )
 def test_a_wrong_argument_is_told_without_a_traceback(arguments: list[str], told: str) -> None:
