@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ray_session() as machine:
         cpu, started = _cpu_seconds(), time.perf_counter()
         plan = make(sweep, machine)
-        launched = launch(plan, Storage(Path(folder)), trainable_for=no_training_for)
+        launched = launch(plan, Storage(Path(folder)), make_trainable=no_training_for)
         seconds = _cpu_seconds() - cpu
         wall_seconds = time.perf_counter() - started
     ended = [record.status for record in launched.manifest.trials]

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         storage = Storage(Path(folder))
         processes = min(asked.trials, asked.concurrent)
         trainable = partial(no_training_for, meeting=Path(meeting), processes=processes)
-        launched = launch(plan, storage, trainable_for=trainable)
+        launched = launch(plan, storage, make_trainable=trainable)
         seconds, wall_seconds = cpu_seconds() - cpu, time.perf_counter() - started
         ended = Counter(record.status for record in launched.manifest.trials)
         num_bytes, manifest_bytes = _bytes_on_disk(storage.run(sweep.name)), _size(storage.run(sweep.name))

@@ -117,10 +117,11 @@ class SweepGauges(Callback):
             for name, value in figures.values.items():
                 if math.isfinite(value):  # Ray drops what is no number
                     self._gauge(name).set(value, {SWEEP: self._name})
-        except Exception as error:
+        except Exception as error:  # whatever it is, the sweep does without gauges
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("Ray's metrics are not told, the sweep goes on without them: %s", error)
+                reason = f"{type(error).__name__}: {error}"
+                logger.warning("Ray's metrics are not told, the sweep goes on without them: %s", reason)
 
     def _gauge(self, name: str) -> Gauge:
         if name not in self._gauges:

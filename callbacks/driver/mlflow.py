@@ -165,7 +165,7 @@ class MLflowTracker(Callback):
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS) or FIRST_PAUSE_SECONDS
                 if not has_warned:
                     has_warned = True
-                    reason = without_credentials(str(error))
+                    reason = without_credentials(f"{type(error).__name__}: {error}")
                     logger.warning("MLflow is not told, the sweep goes on without it: %s", reason)
 
     def _watch_system(self) -> None:
@@ -188,7 +188,7 @@ class MLflowTracker(Callback):
                     if trial.status != NEVER_BEGUN or trial.history.exists():
                         self._projection.bring(trial)
                     continue
-            except Exception as error:
+            except Exception as error:  # the first one is raised once all others are told
                 failures.append(error)
             self._note(trial_id)
         if failures:

@@ -65,9 +65,38 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         PreflightError: RLlib refuses a value or a combination of values.
     """
     register_env(ENV_NAME, _create_env)
+    config = CONFIG_CLASSES[sweep.algorithm](algo_class=ALGORITHM_CLASSES[sweep.algorithm])
+    callbacks = worker_callbacks(sweep.callbacks)
+    arguments, schedules = _training_arguments(sweep, resources)
+    _set_sampling(config, sweep, resources)
+    _set_module(config, sweep)
+    config.callbacks([GameScores, *callbacks.values()])
+    # log_sys_usage: nobody reads it, and its thread takes up to 0.7 s to end.
+    config.debugging(seed=seed, log_level="WARN", log_sys_usage=False)
+    config.reporting(min_time_s_per_iteration=_seconds_per_iteration(sweep))
+    config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
+    own = {SCHEDULES: schedules, CALLBACKS: callbacks, DETERMINISTIC: sweep.deterministic}
+    config.learners(
+        num_learners=resources.learners,
+        num_gpus_per_learner=resources.gpus_per_learner,
+        learner_class=LEARNERS[sweep.algorithm],
+        learner_config_dict=own,
+    )
+    try:
+        config.training(**arguments)
+        _set_batches(config, sweep)
+        config.validate()
+    except Exception as error:  # RLlib raises whatever its checks stumble over
+        reason = str(error).split("To suppress all validation errors")[0].strip()
+        message = f"RLlib refuses this configuration: {type(error).__name__}: {reason}"
+        raise PreflightError(message, key="training") from error
+    return config
+
+
+def _set_sampling(config: AlgorithmConfig, sweep: Sweep, resources: TrialResources) -> None:
+    """Environments, who steps them on what, and what is done about those that die."""
     main_cpus, runner_cpus = resources.reserved_cpus
     env_threads = resources.cpus_per_env_runner if resources.env_runners else resources.cpus_for_main_process
-    config = CONFIG_CLASSES[sweep.algorithm](algo_class=ALGORITHM_CLASSES[sweep.algorithm])
     config.environment(ENV_NAME, env_config={ENV: sweep.env, NUM_THREADS: max(1, int(env_threads))})
     config.env_runners(
         num_env_runners=resources.env_runners,
@@ -76,26 +105,11 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         env_runner_cls=ReusableEnvRunner if sweep.env.stacks_by_connector else FragmentEnvRunner,
         gym_env_vectorize_mode=gymnasium.VectorizeMode.VECTOR_ENTRY_POINT,
     )
-    config.learners(num_learners=resources.learners, num_gpus_per_learner=resources.gpus_per_learner)
     config.resources(
         num_cpus_for_main_process=main_cpus,
         custom_resources_for_main_process=dict(resources.custom_resources),
         placement_strategy=resources.placement,
     )
-    config.rl_module(
-        rl_module_spec=RLModuleSpec(module_class=MODULE_CLASSES[sweep.algorithm]),
-        model_config={
-            NETWORK: sweep.network.model_dump(),
-            NOISE: _noise(sweep),
-            RANDOM_ENV_STEPS: sweep.exploration.random_env_steps,
-            SOFTMAX_TEMPERATURE: sweep.exploration.softmax_temperature,
-        },
-    )
-    callbacks = worker_callbacks(sweep.callbacks)
-    config.callbacks([GameScores, *callbacks.values()])
-    # log_sys_usage: nobody reads it, and its thread takes up to 0.7 s to end.
-    config.debugging(seed=seed, log_level="WARN", log_sys_usage=False)
-    config.reporting(min_time_s_per_iteration=_seconds_per_iteration(sweep))
     config.fault_tolerance(
         restart_failed_env_runners=True,
         max_num_env_runner_restarts=MAX_ENV_RUNNER_RESTARTS,
@@ -106,28 +120,27 @@ def build_config(sweep: Sweep, seed: int, resources: TrialResources) -> Algorith
         config.training(timeout_s_sampler_manager=POLL_SECONDS)
     if sweep.env.stacks_by_connector:
         _stack_frames_by_connector(config, sweep.env.atari.frame_stack)
-    try:
-        arguments, schedules = _training_arguments(sweep, resources)
-        config.training(**arguments)
-        config.learners(
-            learner_class=LEARNERS[sweep.algorithm],
-            learner_config_dict={
-                SCHEDULES: schedules,
-                CALLBACKS: callbacks,
-                DETERMINISTIC: sweep.deterministic,
-            },
-        )
-        config.framework(torch_skip_nan_gradients=True)  # RLlib's own check is off, FiniteUpdates does it
-        if sweep.algorithm == "dqn":
-            _say_what_is_stacked(config, sweep.env)
-        elif not sweep.env.stacks_by_connector:
-            _batch_by_columns(config, sweep.algorithm)
-        config.validate()
-    except Exception as error:  # RLlib raises whatever its checks stumble over
-        reason = str(error).split("To suppress all validation errors")[0].strip()
-        message = f"RLlib refuses this configuration: {type(error).__name__}: {reason}"
-        raise PreflightError(message, key="training") from error
-    return config
+
+
+def _set_module(config: AlgorithmConfig, sweep: Sweep) -> None:
+    """The network, and what its module explores by."""
+    config.rl_module(
+        rl_module_spec=RLModuleSpec(module_class=MODULE_CLASSES[sweep.algorithm]),
+        model_config={
+            NETWORK: sweep.network.model_dump(),
+            NOISE: _noise(sweep),
+            RANDOM_ENV_STEPS: sweep.exploration.random_env_steps,
+            SOFTMAX_TEMPERATURE: sweep.exploration.softmax_temperature,
+        },
+    )
+
+
+def _set_batches(config: AlgorithmConfig, sweep: Sweep) -> None:
+    """What a train batch is made of; by hyperparameters that are set already."""
+    if sweep.algorithm == "dqn":
+        _say_what_is_stacked(config, sweep.env)
+    elif not sweep.env.stacks_by_connector:
+        _batch_by_columns(config, sweep.algorithm)
 
 
 def _training_arguments(sweep: Sweep, resources: TrialResources) -> tuple[dict[str, Any], dict[str, Points]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-from ray.tune import Trainable
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Plan
@@ -20,7 +18,7 @@ from rlsweep.run.lock import locked
 from rlsweep.run.manifest import Continuation, continue_run
 from rlsweep.run.rounds import Rounds
 from rlsweep.run.tracking_store import check_tracking
-from rlsweep.run.trial import trainable_for as training
+from rlsweep.run.trial import MakeTrainable, trainable_for
 from rlsweep.store.folders import delete, move
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
@@ -33,7 +31,7 @@ class Launched:
 
     Attributes:
         manifest: with each trial's status.
-        limit: of the spec, which the sweep has reached, as words; empty where it ran to its end.
+        limit: of the spec, which has cut the sweep off, as words; empty where it ran to its end.
         is_tracked: MLflow has all of it but the report.
     """
 
@@ -52,7 +50,7 @@ def launch(
     trust: bool = False,
     fork_of: str = "",
     files: Sequence[Path] = (),
-    trainable_for: Callable[[Plan], type[Trainable]] = training,
+    make_trainable: MakeTrainable = trainable_for,
 ) -> Launched:
     """Run every trial of a plan that has not ended yet.
 
@@ -69,8 +67,7 @@ def launch(
         trust: go on from checkpoints that others could have written.
         fork_of: name of the run that this one begins from, where it has not begun yet.
         files: of the spec, kept beside the resolved one in the manifest.
-        trainable_for: the Trainable class of the plan's trials; another one than `rlsweep.run.trial`'s
-            simulates them.
+        make_trainable: gives the class of its trials; another one simulates them.
 
     Returns:
         How every trial stands, and which limit of the spec ended the sweep.
@@ -108,7 +105,7 @@ def launch(
         _set_aside([record.id for record in continuation.superseded], layout)
         continuation.manifest.write(layout)
         _keep(files, layout)
-        rounds = Rounds(plan, continuation, layout, storage, trainable_for)
+        rounds = Rounds(plan, continuation, layout, storage, make_trainable)
         return _run(rounds, plan, continuation.manifest)
 
 
@@ -124,7 +121,7 @@ def _refusal(layout: RunLayout, before: Manifest, continuation: Continuation) ->
 
 def _run(rounds: Rounds, plan: Plan, manifest: Manifest) -> Launched:
     rounds.search()
-    if plan.sweep.confirm is not None and not rounds.limit:
+    if plan.sweep.confirm is not None:
         rounds.confirm(plan.sweep.confirm)
     return Launched(manifest, rounds.limit, rounds.is_tracked)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from ray import tune
@@ -42,6 +41,7 @@ from rlsweep.run.standing import Standing
 from rlsweep.run.stopping import Halt
 from rlsweep.run.sweep_figures import FiguresOfSweep
 from rlsweep.run.tracking import TrackedRun
+from rlsweep.run.trial import MakeTrainable
 from rlsweep.run.tune_settings import Listed, checkpoint_config, tune_settings
 from rlsweep.run.unended import Unended
 from rlsweep.run.wrapped_schedulers import Halting
@@ -68,10 +68,11 @@ class Rounds:
     Args:
         plan, continuation: what there is to do, and what the run folder holds of it.
         layout, storage: of the run.
-        trainable_for: the Trainable class of a plan's trials.
+        make_trainable: gives the class of its trials.
 
     Attributes:
         is_tracked: MLflow has all of the last round.
+        limit: of the spec, which has cut the sweep off, as words; empty where none has.
     """
 
     def __init__(
@@ -80,26 +81,22 @@ class Rounds:
         continuation: Continuation,
         layout: RunLayout,
         storage: Storage,
-        trainable_for: Callable[[Plan], type[tune.Trainable]],
+        make_trainable: MakeTrainable,
     ) -> None:
         self._plan = plan
-        self._trainable_for = trainable_for
+        self._make_trainable = make_trainable
         self._continuation = continuation
         self._manifest = continuation.manifest
         self._layout = layout
         self._storage = storage
         self.is_tracked = True
+        self.limit = ""
         self._given: set[str] = set()
         self._compared = continuation.manifest.objectives[0].on_the_way
         self._capacity = Capacity(plan)
         self._halt = Halt(plan, gpu_seconds=self._seconds_of_earlier_runs() * plan.resources.gpus)
         keep, is_listed = num_to_keep(plan.sweep), plan.sweep.search.is_listed
         self._standing = Standing(self._manifest, layout, self._halt, keep, is_listed=is_listed)
-
-    @property
-    def limit(self) -> str:
-        """Which limit of the spec the sweep has reached, as words; empty while it has reached none."""
-        return self._halt.reason
 
     def search(self) -> None:
         """Run the trials of the search that have not ended.
@@ -122,25 +119,28 @@ class Rounds:
         self._fit({}, settings, self._plan.num_trials)
 
     def confirm(self, confirm: ConfirmSpec) -> None:
-        """Run the best configurations of the search again, with new seeds and to their own stop.
+        """Run the best configurations of the search again, with new seeds and to their own stop; unless a
+        limit of the spec is reached.
 
         Raises:
             SweepInterruptedError: the user stopped it.
         """
+        if self.limit:
+            return
         run = read_summary(self._layout)
         best = [found for found in compare(run, SEARCH) if found.valid_seeds][: confirm.top]
         chosen = [self._manifest.trial(trial.trial_id).values for one in best for trial in one.trials]
         distinct = {json.dumps(values, sort_keys=True): values for values in chosen}  # one for each game
-        waiting = []
-        for seed in range(CONFIRMING_SEEDS, CONFIRMING_SEEDS + confirm.seeds):
-            for values in distinct.values():
-                trial = self._plan.trial(values, seed)
-                record = self._manifest.add(new_record(trial, CONFIRM))
-                if record.status not in (*ENDED, FAILED):
-                    waiting.append(record)
-        self._manifest.write(self._layout)
-        if waiting:
-            self._run_listed(waiting, FIFOScheduler())
+        seeds = range(CONFIRMING_SEEDS, CONFIRMING_SEEDS + confirm.seeds)
+        trials = [self._plan.trial(values, seed) for seed in seeds for values in distinct.values()]
+        ended = {record.id for record in self._manifest.trials if record.status in (*ENDED, FAILED)}
+        waiting = [trial for trial in trials if trial.id not in ended]
+        if waiting and self._halt.reason:
+            self.limit = self._halt.reason
+        elif waiting:
+            records = [self._manifest.add(new_record(trial, CONFIRM)) for trial in waiting]
+            self._manifest.write(self._layout)
+            self._run_listed(records, FIFOScheduler())
 
     def _add(self, trial: PlannedTrial) -> dict[str, Any]:
         preflight.check_trial(trial)
@@ -185,7 +185,7 @@ class Rounds:
         retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
         settings.scheduler = Halting(Unended(retrying), self._halt)
         tuner = tune.Tuner(
-            self._trainable_for(self._plan),
+            self._make_trainable(self._plan),
             param_space=param_space,
             tune_config=settings,
             run_config=tune.RunConfig(
@@ -224,7 +224,12 @@ class Rounds:
         finally:
             self._standing.write()
         self.is_tracked = tracker.is_whole
-        self._standing.close(self._given, "stopped")
+        is_cut_off = self._standing.close(self._given, "stopped") or self._has_proposals_left()
+        self.limit = self._halt.reason if is_cut_off else ""
+
+    def _has_proposals_left(self) -> bool:
+        searched = sum(record.phase == SEARCH for record in self._manifest.trials)
+        return searched < self._plan.num_trials
 
     def _on_signal(self, number: int) -> None:
         self._halt.signal = number

@@ -115,6 +115,7 @@ class SignsInFolder:
 
     def __init__(self, layout: RunLayout) -> None:
         self._path = layout.owner
+        self._me = Owner.here()
 
     def owner(self) -> Owner | None:
         return Owner.read(self._path)
@@ -126,17 +127,20 @@ class SignsInFolder:
     def begin(self) -> None:
         partial = self._path.with_suffix(".partial")
         try:
-            partial.write_bytes(Owner.here().to_json())
+            partial.write_bytes(self._me.to_json())
             partial.replace(self._path)
         except OSError as error:
             raise PreflightError(f"{self._path.parent} cannot be written to: {error}") from None
 
     def beat(self) -> bool:
+        if self.owner() not in (self._me, None):  # None: deleted, and taken over by nobody
+            return False
         os.utime(self._path)
         return True
 
     def end(self) -> None:
-        self._path.unlink(missing_ok=True)
+        if self.owner() == self._me:
+            self._path.unlink(missing_ok=True)
 
 
 class SignsInRemote:
@@ -146,7 +150,7 @@ class SignsInRemote:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        self._content = Owner.here().to_json()
+        self._me = Owner.here()
 
     def owner(self) -> Owner | None:
         content = self._remote.read(self.NAME)
@@ -161,23 +165,20 @@ class SignsInRemote:
 
     def begin(self) -> None:
         try:
-            self._remote.write(self.NAME, self._content)
+            self._remote.write(self.NAME, self._me.to_json())
             time.sleep(SETTLING_SECONDS)
             owner = self.owner()
         except RunError as error:
             raise PreflightError(str(error)) from None
-        if not self._is_mine(owner):
+        if owner != self._me:
             raise PreflightError(f"{self._remote.uri} is in use by {owner}")
 
     def beat(self) -> bool:
-        if not self._is_mine(self.owner()):
+        if self.owner() != self._me:
             return False
-        self._remote.write(self.NAME, self._content)
+        self._remote.write(self.NAME, self._me.to_json())
         return True
 
     def end(self) -> None:
-        if self._is_mine(self.owner()):
+        if self.owner() == self._me:
             self._remote.delete(self.NAME)
-
-    def _is_mine(self, owner: Owner | None) -> bool:
-        return owner == Owner.parse(self._content)

@@ -32,6 +32,7 @@ class Standing(Callback):
         manifest, layout: of the run.
         halt: knows whether trials are cut off.
         keep: how many of the best checkpoints stay.
+        is_listed: the plan names all trials beforehand; else the manifest alone knows them.
     """
 
     def __init__(
@@ -101,12 +102,15 @@ class Standing(Callback):
         except (RunError, OSError) as error:  # what is too much now is so at the next time too
             logger.warning("checkpoints of %s are not thinned: %s", trial_id, error)
 
-    def close(self, given: set[str], how: str) -> None:
+    def close(self, given: set[str], how: str) -> int:
         """See that the trials which Tune was given have ended: it returns as if all were done.
 
         Args:
             given: their ids.
             how: the sweep ended if they have not.
+
+        Returns:
+            How many have not, because a limit of the spec is reached.
 
         Raises:
             SweepInterruptedError: some have not, and no limit of the spec is reached.
@@ -122,7 +126,7 @@ class Standing(Callback):
         self._manifest.write(self._layout)
         self._is_changed = False
         if not unended or self._halt.reason:
-            return
+            return len(unended)
         rest = f"with {len(unended)} trials to go; the same command goes on from their checkpoints"
         if self._halt.has_lost_ray:
             raise RunError(f"Ray has died {rest}")

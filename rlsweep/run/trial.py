@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -275,6 +276,10 @@ class Trial(Trainable):
     def _save_policy(self, folder: Path) -> None:
         score = self._row.get(rows.SCORE)
         save_policy(folder, self._trial, self._algorithm, env_steps=self._progress.env_steps, score=score)
+
+
+MakeTrainable = Callable[[Plan], type[Trainable]]
+"""Gives the class whose trials are those of a plan: `trainable_for`, or one that simulates them."""
 
 
 def trainable_for(plan: Plan) -> type[Trial]:

@@ -42,5 +42,5 @@ def on_cpu(plan: Plan) -> type[Trial]:
 def run() -> None:
     """The command line, with such trials."""
     cloudpickle.register_pickle_by_value(cpu_trial)  # a cluster's workers do not find this module
-    with patch("rlsweep.run.launch.launch", partial(launch, trainable_for=on_cpu)):
+    with patch("rlsweep.run.launch.launch", partial(launch, make_trainable=on_cpu)):
         main()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dying_trial import Dying
 from mlflow.tracking import MlflowClient
-from ray.tune import Trainable
 
 from analysis.history import read_run
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.run.launch import Launched, launch
 from rlsweep.run.session import ray_session
-from rlsweep.run.trial import trainable_for
+from rlsweep.run.trial import MakeTrainable, trainable_for
 from rlsweep.spec import load
 from rlsweep.store.failures import Failure, read_failures
 from rlsweep.store.layout import RunLayout, Storage
@@ -57,12 +56,12 @@ class Start:
         self,
         *overrides: str,
         retry_failed: bool = False,
-        trainable_for: Callable[[Plan], type[Trainable]] = trainable_for,
+        make_trainable: MakeTrainable = trainable_for,
     ) -> Launched:
         path = self._folder / "failing.yaml"
         path.write_text(SPEC)
         plan = make(load(path, overrides=list(overrides)).sweep, self._machine)
-        return launch(plan, self.storage, retry_failed=retry_failed, trainable_for=trainable_for)
+        return launch(plan, self.storage, retry_failed=retry_failed, make_trainable=make_trainable)
 
     def failures(self, launched: Launched) -> list[list[Failure]]:
         return [read_failures(self.layout.trial(record.id)) for record in launched.manifest.trials]
@@ -203,7 +202,7 @@ def test_a_trial_goes_on_whose_process_dies_while_tune_hands_it_over(start: Star
         return type("Trial", (Dying,), {"plan": plan, "once": str(tmp_path / "died")})
 
     values = "search.parameters={env.kwargs.crash_at: {values: [100_001, 100_002, 100_003]}}"
-    launched = start(values, "resources.cpus_for_main_process=2", trainable_for=dying)
+    launched = start(values, "resources.cpus_for_main_process=2", make_trainable=dying)
     assert {record.status for record in launched.manifest.trials} == {"finished"}
     [failure] = [failure for failures in start.failures(launched) for failure in failures]
     assert (failure.kind, failure.retry) == ("preemption", 1)

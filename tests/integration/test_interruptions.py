@@ -140,6 +140,7 @@ def test_a_spent_budget_leaves_checkpoints_and_more_of_it_goes_on(machine: Machi
             Storage(tmp_path),
         )
         statuses.append({record.status for record in launched.manifest.trials})
+        assert bool(launched.limit) == (statuses[-1] != {"finished"})
         return env_steps_of(Storage(tmp_path).run(launched.manifest.name))
 
     statuses: list[set[str]] = []

@@ -127,3 +127,14 @@ def test_gpu_hours_are_counted_while_trials_run(
     run = read_run(Storage(tmp_path).run(plan.sweep.name))
     assert any(len(trial.rows) for trial in run.trials)
     assert all(trial.rows["env_steps"].max() < 2_000_000 for trial in run.trials if len(trial.rows))
+
+
+def test_a_budget_that_the_last_row_spends_has_cut_nothing_off(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ["budget.gpu_hours=1e-6", "search.trials=1", "seeds=1", "stop.env_steps=1"]
+    plan = make(load("cartpole/sobol.yaml", overrides=overrides, root=ROOT).sweep, machine)
+    monkeypatch.setattr(TrialResources, "gpus", property(lambda _: 1.0))
+    launched = launch(plan, Storage(tmp_path))
+    assert [record.status for record in launched.manifest.trials] == ["finished"]
+    assert launched.limit == ""

@@ -75,5 +75,5 @@ def test_what_goes_wrong_is_told_once_and_ends_no_sweep(caplog: pytest.LogCaptur
     gauges.on_experiment_end([])
     assert asked == [{}, {"a": {"score": 1.0}}], "not at every step"
     assert [record.getMessage() for record in caplog.records] == [
-        "Ray's metrics are not told, the sweep goes on without them: no room"
+        "Ray's metrics are not told, the sweep goes on without them: OSError: no room"
     ]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -97,6 +98,24 @@ def test_another_machine_counts_as_alive_while_it_gives_signs_of_life(
         with locked(layout):
             pass
         assert "was left by process 17 of ada on another-machine" in caplog.text
+
+
+def test_who_was_taken_over_leaves_and_takes_no_leave_of_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system whose locks do not reach another machine."""
+    monkeypatch.setattr(lock, "BEAT_SECONDS", 0.05)
+    layout = RunLayout(tmp_path)
+    elsewhere = Owner("ada", "another-machine", 17, time.time())
+    terms: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: terms.append(number))
+    try:
+        with locked(layout):
+            layout.owner.write_bytes(elsewhere.to_json())
+            wait_until(lambda: len(terms) >= 2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert Owner.read(layout.owner) == elsewhere
 
 
 def test_signs_of_life_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
