@@ -28,10 +28,6 @@ NETWORK = "network"
 RANDOM_ENV_STEPS = "random_env_steps"
 """Key of the model config: env steps of a trial in which actions are random; none where it is not there."""
 
-# With a seed RLlib makes torch deterministic, and torch then also fills what it allocates, for programs that
-# read memory before they write it. Nothing here does, and filling is a tenth of an update.
-torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
 Batch = dict[str, Any]
 
 
@@ -57,7 +53,15 @@ def policy_weights(state: Mapping[str, Any], *, has_critic: bool) -> dict[str, A
 
 
 class TorsoModule(TorchRLModule):
-    """RLlib sets a module's mode in every pass; the layers are gone through only where it changes."""
+    """RLlib sets a module's mode in every pass; the layers are gone through only where it changes.
+
+    With a seed RLlib makes torch deterministic, and torch then also fills what it allocates, for programs
+    that read memory before they write it. Nothing here does, and filling is a tenth of an update.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        super().__init__(*args, **kwargs)
 
     def train(self, mode: bool = True) -> TorsoModule:
         return self if mode == self.training else super().train(mode)

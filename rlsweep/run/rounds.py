@@ -177,40 +177,46 @@ class Rounds:
         tracker = TrackedRun(self._manifest, self._layout, self._storage).tracker()
         console = SweepConsole(sweep.name, num_trials, sweep.stop.env_steps)
         figures = FiguresOfSweep(self._manifest, self._layout, self._halt)
-        failures = [history.tell_failure, console.tell_failure]
+        callbacks: list[tune.Callback] = [
+            signals,
+            history,
+            SweepGauges(sweep.name, figures),  # before the tracker: at the end that waits for MLflow
+            self._standing,
+            tracker,
+            console,
+        ]
         kills = Kills()
+        callbacks += self._watches(kills)
+        callbacks += [Diagnose([history.tell, console.tell]), *driver_callbacks(sweep.callbacks)]
+        failures = [history.tell_failure, console.tell_failure]
+        retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
+        settings.scheduler = Halting(Unended(retrying), self._halt)
+        run_config = tune.RunConfig(
+            name=sweep.name,
+            storage_path=self._storage.address,
+            callbacks=callbacks,
+            stop=self._halt,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=-1),  # `Retrying` knows how often
+            checkpoint_config=checkpoint_config(),
+        )
+        trainable = self._make_trainable(self._plan)
+        tuner = tune.Tuner(trainable, param_space=param_space, tune_config=settings, run_config=run_config)
+        self._run(tuner, signals)
+        self.is_tracked = tracker.is_whole
+        is_cut_off = self._standing.close(self._given, "stopped") or self._has_proposals_left()
+        self.limit = self._halt.reason if is_cut_off else ""
+
+    def _watches(self, kills: Kills) -> list[tune.Callback]:
+        """What looks after processes, memory, nodes and disks."""
+        sweep = self._plan.sweep
         # Where checkpoints go to a storage behind a URI, no disk fills up with them.
         watched = [] if self._storage.remote else [self._storage.root]
         disks = [DiskWatch(one, sweep.checkpoints.min_free, self._standing.thin_ended) for one in watched]
-        retrying = Retrying(settings.scheduler, self._plan, self._halt, kills, failures)
-        settings.scheduler = Halting(Unended(retrying), self._halt)
-        tuner = tune.Tuner(
-            self._make_trainable(self._plan),
-            param_space=param_space,
-            tune_config=settings,
-            run_config=tune.RunConfig(
-                name=sweep.name,
-                storage_path=self._storage.address,
-                callbacks=[
-                    signals,
-                    history,
-                    SweepGauges(sweep.name, figures),  # before the tracker: at the end that waits for MLflow
-                    self._standing,
-                    tracker,
-                    console,
-                    Stalls(kills, sweep.failures.stall),
-                    MemoryWatch(kills),
-                    PendingTrials(self._plan, self._capacity),
-                    *disks,
-                    Diagnose([history.tell, console.tell]),
-                    *driver_callbacks(sweep.callbacks),
-                ],
-                stop=self._halt,
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=-1),  # `Retrying` knows how often
-                checkpoint_config=checkpoint_config(),
-            ),
-        )
+        pending = PendingTrials(self._plan, self._capacity)
+        return [Stalls(kills, sweep.failures.stall), MemoryWatch(kills), pending, *disks]
+
+    def _run(self, tuner: tune.Tuner, signals: StopSignals) -> None:
         try:
             tuner.fit()
         except KeyboardInterrupt:
@@ -223,9 +229,6 @@ class Rounds:
             raise
         finally:
             self._standing.write()
-        self.is_tracked = tracker.is_whole
-        is_cut_off = self._standing.close(self._given, "stopped") or self._has_proposals_left()
-        self.limit = self._halt.reason if is_cut_off else ""
 
     def _has_proposals_left(self) -> bool:
         searched = sum(record.phase == SEARCH for record in self._manifest.trials)
