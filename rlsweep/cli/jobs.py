@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,7 +49,10 @@ def submit(
 
 
 def run_arguments(spec: str, profile: str | None, overrides: list[str] | None) -> list[str]:
-    """Of `rlsweep run`, as they stand on the command line."""
+    """Of `rlsweep run`, as they stand on the command line; a path as it is within what is sent."""
+    path, here = Path(spec), Path.cwd()
+    if path.is_file() and path.resolve().is_relative_to(here):
+        spec = str(path.resolve().relative_to(here))
     settings = [part for one in overrides or [] for part in ("--set", one)]
     return [spec, *(["--profile", profile] if profile else []), *settings]
 
@@ -69,8 +73,17 @@ def submit_run(
 
     jobs, name = _jobs(address), loaded.sweep.name
 
+    content = [path.read_bytes() for path in loaded.files]
+
     def begin() -> Job:
         return submit(jobs, loaded, arguments, storage)
+
+    def again() -> Job:
+        if [path.read_bytes() for path in loaded.files] != content:
+            raise UsageError(
+                f"{loaded.files[0]} has changed since {job.id} was submitted: submit it yourself"
+            )
+        return begin()
 
     job = begin()
     messages.print(f"job {job.id} at {address}: {job.status.lower()}", soft_wrap=True)
@@ -78,7 +91,7 @@ def submit_run(
         messages.print(f"look: rlsweep logs {name} · end: rlsweep stop {name}", soft_wrap=True)
         return
     try:
-        ended = follow(jobs, job, begin, _tell)
+        ended = follow(jobs, job, again, _tell)
     except KeyboardInterrupt:
         hint = f"rlsweep logs {name} --follow · end it: rlsweep stop {name}"
         messages.print(f"{job.id} goes on without you; look: {hint}", soft_wrap=True)
@@ -125,6 +138,9 @@ def _job(jobs: Jobs, run: str) -> Job:
     found = jobs.of(run)
     if not found:
         raise UsageError(f"no job of {run!r} at this cluster")
+    running = [job.id for job in found if not job.has_ended]
+    if len(running) > 1:
+        raise UsageError(f"{len(running)} jobs of {run!r} run: {', '.join(running)}: say which one")
     return found[-1]
 
 

@@ -143,6 +143,12 @@ def show_plan(
     quiet_libraries()
     is_said = cpus is not None or gpus is not None
     asks_ray = probe or (bool(os.environ.get("RAY_ADDRESS")) and not is_head() and not is_said)
+    if is_head() and not probe and not is_said:
+        messages.print(
+            f"planned for this machine: {os.environ['RAY_ADDRESS']} takes jobs; say --cpus and --gpus, or "
+            "plan on the cluster, with RAY_ADDRESS=HEAD:6379",
+            soft_wrap=True,
+        )
     with ray_session() if asks_ray else nullcontext(this_machine(cpus, gpus)) as machine, located(loaded):
         planned = make(loaded.sweep, machine)
         preflight.check(planned, most=MAX_CONFIGS_BUILT)

@@ -27,15 +27,19 @@ def resolve(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
         PreflightError: one trial can never be placed on the machine.
     """
     resources = fix(sweep, machine, num_trials)
-    if (miss := resources.miss(machine)) is not None:
+    miss = resources.miss(machine)
+    if miss is not None and resources.gpus and sweep.resources.gpus == "auto":
+        resources = fix(sweep, machine, num_trials, is_on_cpu=True)
+        miss = resources.miss(machine)
+    if miss is not None:
         raise refusal(resources, miss)
     return resources
 
 
-def fix(sweep: Sweep, machine: Machine, num_trials: int) -> TrialResources:
-    """The same, whether one trial can be placed or not."""
+def fix(sweep: Sweep, machine: Machine, num_trials: int, *, is_on_cpu: bool = False) -> TrialResources:
+    """The same, whether one trial can be placed or not; without GPUs, if it shall be on the CPU."""
     spec, algorithm = sweep.resources, sweep.algorithm
-    gpus = _gpus_per_learner(spec, machine, num_trials)
+    gpus = 0.0 if is_on_cpu else _gpus_per_learner(spec, machine, num_trials)
     usable = machine.where(spec.node_labels)
     of_main = _nodes_of_main_process(spec, usable, gpus)
     share = max(1, min(usable.cpus // max(1, num_trials), of_main.cpus_of_largest_node))
@@ -105,6 +109,7 @@ def _gpus_per_learner(spec: ResourceSpec, machine: Machine, num_trials: int) -> 
             return 1.0 if spec.accelerator and spec.gpus == "require" else 0.0
         if asked == "probe":  # until it has been measured
             return 1.0
-        return min(1.0, max(there / max(1, num_trials) / max(1, spec.learners), MIN_AUTO_GPUS))
-    wanted = asked * max(1, spec.learners)
-    return 0.0 if spec.gpus == "auto" and wanted > there else asked
+        if spec.learners > 1:  # NCCL does not let them share one
+            return 1.0
+        return min(1.0, max(there / max(1, num_trials), MIN_AUTO_GPUS))
+    return asked

@@ -33,10 +33,12 @@ _MODE_OF_OTHERS = 0o077
 def keep_ray_local() -> None:
     """Let the Ray that is started here listen on 127.0.0.1 alone, and keep its files in this user's folder.
 
-    Call it before anything imports Ray. It does nothing where RAY_ADDRESS names a cluster.
+    Call it before anything imports Ray. It does nothing where RAY_ADDRESS names a cluster; one that names
+    none, blank or `local`, is forgotten.
     """
-    if os.environ.get("RAY_ADDRESS"):
+    if os.environ.get("RAY_ADDRESS", "").strip() not in ("", "local"):
         return
+    os.environ.pop("RAY_ADDRESS", None)
     os.environ.setdefault(_CLUSTERS, "0")
     if not any(os.environ.get(name) for name in _FOLDERS):
         os.environ[_FOLDER] = _private_folder()

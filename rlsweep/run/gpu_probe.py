@@ -12,12 +12,13 @@ import pynvml
 import ray
 import torch
 from ray.exceptions import RayError
-from ray.util.placement_group import remove_placement_group
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from rlsweep.errors import PreflightError
-from rlsweep.plan import Plan, PlannedTrial, make
+from rlsweep.plan import Plan, PlannedTrial, TrialResources, make
 from rlsweep.plan.resources import MIN_AUTO_GPUS
+from rlsweep.run.pending import SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_WORDS, waiting_for
 from rlsweep.run.placement import group_factory
 from rlsweep.run.throughput import PROBE_SECONDS, Throughput, train_for_a_moment
 from rlsweep.spec import with_values
@@ -86,6 +87,7 @@ def _measured(trial: PlannedTrial) -> GpuUse:
     main = resources.bundles[0]
     group = asked.to_placement_group()
     try:
+        _wait_for_place(group, resources)
         strategy = PlacementGroupSchedulingStrategy(group, 0, placement_group_capture_child_tasks=True)
         task = ray.remote(measure).options(
             num_cpus=main["CPU"], num_gpus=main["GPU"], scheduling_strategy=strategy, max_retries=0
@@ -99,6 +101,13 @@ def _measured(trial: PlannedTrial) -> GpuUse:
         ) from error
     finally:
         remove_placement_group(group)
+
+
+def _wait_for_place(group: PlacementGroup, resources: TrialResources) -> None:
+    seconds = SECONDS_BETWEEN_LOOKS
+    while not group.wait(seconds):
+        logger.warning("the trial that is to be measured waits: %s", waiting_for(resources))
+        seconds = SECONDS_BETWEEN_WORDS
 
 
 def measure(trial: PlannedTrial) -> GpuUse:

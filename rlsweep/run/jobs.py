@@ -17,6 +17,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from rlsweep.errors import PreflightError, RunError
+from rlsweep.spec.quantities import duration
 
 logger = logging.getLogger(__name__)
 
@@ -116,10 +117,11 @@ class Jobs:
         return [_job(one) for one in sorted(found, key=lambda one: attempt_of(one.submission_id, name))]
 
     def of(self, run: str) -> list[Job]:
-        """All jobs of a sweep, whatever its spec was, or the one of that id; the newest at the end."""
+        """All jobs of a sweep, whatever its spec was, or the one of that id; those that run at the end."""
         with self._asked(RunError):
             jobs = [one for one in self._client.list_jobs() if is_of(one.submission_id or "", run)]
-        return [_job(one) for one in sorted(jobs, key=lambda one: one.start_time or 0)]
+        found = [_job(one) for one in sorted(jobs, key=lambda one: one.start_time or 0)]
+        return sorted(found, key=lambda one: not one.has_ended)
 
     def submit(
         self, job_id: str, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]
@@ -170,26 +172,45 @@ class Jobs:
         Raises:
             RunError: the head has not answered for ten minutes.
         """
-        said, silent_since = Said(tell), 0.0
+        said, answered, is_away = Said(tell), time.monotonic(), False
         while True:
+            is_whole = self._tail(job_id, said)
             try:
-                asyncio.run(self._tail(job_id, said))
                 job = self.get(job_id)
                 if job.has_ended:
+                    if not is_whole:
+                        said.begin()
+                        said.hear(self.logs(job_id))
                     return job
-                silent_since = 0.0
-            except (RunError, RuntimeError, aiohttp.ClientError, OSError) as error:
-                silent_since = silent_since or time.monotonic()
-                if time.monotonic() - silent_since > AWAY_SECONDS:
+                answered, is_away = time.monotonic(), False
+            except RunError as error:
+                if time.monotonic() - answered > AWAY_SECONDS:
                     raise RunError(f"{self._address} does not answer any more: {error}") from None
-                logger.info("%s does not answer: %s", self._address, error)
+                if not is_away:
+                    logger.warning("%s; waiting for it, %s at most", error, duration(AWAY_SECONDS))
+                is_away = True
             time.sleep(POLL_SECONDS)
 
-    async def _tail(self, job_id: str, said: Said) -> None:
-        said.begin()
-        stream: AsyncIterator[str] = self._client.tail_job_logs(job_id)
-        async for text in stream:
-            said.hear(text)
+    def _tail(self, job_id: str, said: Said) -> bool:
+        """Tell what a job says while one connection lasts; whether that was to its end.
+
+        Raises:
+            BrokenPipeError: nobody reads what is told.
+        """
+
+        async def listen() -> None:
+            said.begin()
+            stream: AsyncIterator[str] = self._client.tail_job_logs(job_id)
+            async for text in stream:
+                said.hear(text)
+
+        try:
+            asyncio.run(listen())
+        except BrokenPipeError:
+            raise
+        except (RuntimeError, aiohttp.ClientError, OSError):
+            return False
+        return True
 
     @contextmanager
     def _asked(self, error: type[PreflightError | RunError]) -> Iterator[None]:
@@ -201,9 +222,11 @@ class Jobs:
                 f"{self._address} wants its cluster's token (RAY_AUTH_MODE=token with RAY_AUTH_TOKEN or "
                 f"RAY_AUTH_TOKEN_PATH): {words[0] if words else 'refused'}"
             ) from None
-        except (ConnectionError, OSError, RuntimeError) as away:
-            words = str(away).strip().splitlines()
-            raise error(f"{self._address}: {words[-1] if words else type(away).__name__}") from None
+        except (KeyError, TypeError, ValueError):
+            raise error(f"{self._address} answers, but not as the dashboard of Ray's head does") from None
+        except (OSError, RuntimeError) as away:
+            words = [line for line in str(away).splitlines() if line.strip(" .")]
+            raise error(f"{self._address}: {words[-1].strip() if words else type(away).__name__}") from None
 
 
 def is_of(submission_id: str, run: str) -> bool:

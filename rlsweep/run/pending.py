@@ -1,4 +1,4 @@
-"""Trials that wait though the nodes could hold them: somebody else has the rest."""
+"""What trials wait for while fewer have a place than the nodes would hold: somebody else has the rest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.util.placement_group import placement_group_table
 
-from rlsweep.plan import Plan
+from rlsweep.plan import Plan, TrialResources
 from rlsweep.run.nodes import RAY_IS_AWAY, Capacity
 
 logger = logging.getLogger(__name__)
@@ -48,18 +48,24 @@ class PendingTrials(Callback):
             states = _states_of_own_groups()
             if "PENDING" in states and states.count("CREATED") < self._capacity.trials:
                 self._said = now
-                logger.warning(self._words())
+                logger.warning("trials wait: %s", waiting_for(self._resources))
         except RAY_IS_AWAY:
             return
 
-    def _words(self) -> str:
-        wanted = self._resources.bundles
-        free, there = ray.available_resources(), ray.cluster_resources()
-        kinds = sorted({kind for bundle in wanted for kind in bundle})
-        left = ", ".join(f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}" for kind in kinds)
-        each = ", ".join(f"{sum(bundle.get(kind, 0) for bundle in wanted):g} {kind}" for kind in kinds)
-        strategy = self._resources.placement
-        return f"trials wait: one takes {each} ({strategy}), and free in the whole cluster are {left}"
+
+def waiting_for(resources: TrialResources) -> str:
+    """What a trial takes, on which nodes, and what of that is free."""
+    wanted = resources.bundles
+    free, there = ray.available_resources(), ray.cluster_resources()
+    kinds = sorted({kind for bundle in wanted for kind in bundle})
+    left = ", ".join(f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}" for kind in kinds)
+    each = ", ".join(f"{sum(bundle.get(kind, 0) for bundle in wanted):g} {kind}" for kind in kinds)
+    conditions = sorted({condition for one in resources.label_selectors for condition in one.items()})
+    where = "".join(f", where {label} is {condition}" for label, condition in conditions)
+    whichever = ", whatever their labels," if conditions else ""
+    return (
+        f"one takes {each} ({resources.placement}){where}; free on all nodes{whichever} together are {left}"
+    )
 
 
 def _states_of_own_groups() -> list[str]:

@@ -10,9 +10,12 @@ from typing import Any
 
 import psutil
 import ray
+from ray.exceptions import RayError
 
 from rlsweep.errors import PreflightError
 from rlsweep.plan import Machine
+from rlsweep.run.doctor_cluster import cluster_findings
+from rlsweep.run.doctor_finding import Level
 from rlsweep.run.exposure import check_exposure, keep_token_private, make_private_folder
 from rlsweep.run.heads import is_head
 from rlsweep.run.nodes import RAY_IS_AWAY, read_machine
@@ -43,8 +46,8 @@ def ray_session() -> Iterator[Machine]:
         What it can hand out.
 
     Raises:
-        PreflightError: others could run code in the Ray that would be started here, or RAY_ADDRESS names what
-            no driver can join.
+        PreflightError: others could run code in the Ray that would be started here; or RAY_ADDRESS names what
+            no driver can join, or what does not answer, or asks for a token.
     """
     if is_head():
         raise PreflightError(
@@ -53,19 +56,36 @@ def ray_session() -> Iterator[Machine]:
         )
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    is_local = not os.environ.get("RAY_ADDRESS")
-    # Without `local` Ray joins whatever cluster somebody else has started on this machine.
-    arguments: dict[str, Any] = {"address": "local", "include_dashboard": False} if is_local else {}
-    keep_token_private(make=is_local)
-    if is_local:
+    address = os.environ.get("RAY_ADDRESS", "")
+    keep_token_private(make=not address)
+    if address:
+        _join(address)
+    else:
         check_exposure(ray.util.get_node_ip_address())
         make_private_folder()
-    ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
+        # Without `local` Ray joins whatever cluster somebody else has started on this machine.
+        _init(address="local", include_dashboard=False)
     quiet_libraries()
     try:
         yield read_machine()
     finally:
         ray.shutdown()
+
+
+def _init(**arguments: Any) -> None:
+    ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
+
+
+def _join(address: str) -> None:
+    """Ray itself waits minutes, without a word, for a head that is away or that refuses the token."""
+    found = cluster_findings(address, ray.__version__)
+    if problems := [one for one in found if one.level is Level.PROBLEM]:
+        raise PreflightError(f"{problems[0].text}; {problems[0].remedy}")
+    try:
+        _init()
+    except (ValueError, OSError, RuntimeError, RayError) as error:
+        words = [*str(error).strip().splitlines(), type(error).__name__]
+        raise PreflightError(f"RAY_ADDRESS={address}: {words[0]}") from error
 
 
 def is_alive() -> bool:

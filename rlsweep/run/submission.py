@@ -7,11 +7,13 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from rlsweep.errors import PreflightError, UsageError
-from rlsweep.run.jobs import Job, Jobs, attempt_of
+from rlsweep.errors import PreflightError, RunError, UsageError
+from rlsweep.run.jobs import AWAY_SECONDS, Job, Jobs, attempt_of
 from rlsweep.spec import LoadedSpec
 from rlsweep.store.credentials import without_credentials
 from rlsweep.store.layout import Storage
@@ -34,9 +36,10 @@ WAIT_SECONDS = 15.0
 """How often a job whose process was lost is submitted again while somebody follows it, and after how long."""
 
 
-def job_name(loaded: LoadedSpec) -> str:
-    """Of a sweep's jobs: the same for the same resolved spec."""
-    return f"{loaded.sweep.name}-{content_hash(loaded.sweep.model_dump(mode='json'))[:12]}"
+def job_name(loaded: LoadedSpec, storage: Storage) -> str:
+    """Of a sweep's jobs: the same for the same resolved spec with its runs in the same place."""
+    content = {"sweep": loaded.sweep.model_dump(mode="json"), "storage": storage.address}
+    return f"{loaded.sweep.name}-{content_hash(content)[:12]}"
 
 
 def submit(jobs: Jobs, loaded: LoadedSpec, arguments: Sequence[str], storage: Storage) -> Job:
@@ -50,11 +53,11 @@ def submit(jobs: Jobs, loaded: LoadedSpec, arguments: Sequence[str], storage: St
 
     Raises:
         PreflightError: the cluster could not reach the storage or MLflow, or wants a token.
-        UsageError: the spec lies outside of the working directory, which is sent.
+        UsageError: the spec lies outside of the working directory, which is sent, or in what is left out.
         RunError: the head refuses.
     """
     runtime_env = _runtime_env(loaded, storage)
-    name = job_name(loaded)
+    name = job_name(loaded, storage)
     known = jobs.attempts(name)
     if known and not known[-1].has_ended:
         return known[-1]
@@ -82,9 +85,21 @@ def follow(jobs: Jobs, job: Job, again: Callable[[], Job], tell: Callable[[str],
         if not ended.is_lost:
             return ended
         logger.warning("%s was lost (%s); it is submitted again", ended.id, ended.message or "no word")
-        time.sleep(WAIT_SECONDS)
-        job = again()
+        job = _patiently(again)
     return jobs.follow(job.id, tell)
+
+
+def _patiently(again: Callable[[], Job]) -> Job:
+    """The head may be away, as the node of the lost job is."""
+    deadline = time.monotonic() + AWAY_SECONDS
+    while True:
+        time.sleep(WAIT_SECONDS)
+        try:
+            return again()
+        except RunError as error:
+            if time.monotonic() > deadline:
+                raise
+            logger.warning("%s; it is tried again", error)
 
 
 def _runtime_env(loaded: LoadedSpec, storage: Storage) -> dict[str, Any]:
@@ -93,6 +108,9 @@ def _runtime_env(loaded: LoadedSpec, storage: Storage) -> dict[str, Any]:
     outside = [str(path) for path in loaded.files if not path.resolve().is_relative_to(here)]
     if outside:
         raise UsageError(f"{', '.join(outside)}: outside of {here}, which is what is sent to the cluster")
+    left_out = [str(path) for path in loaded.files if _is_left_out(path.resolve().relative_to(here))]
+    if left_out:
+        raise UsageError(f"{', '.join(left_out)}: not sent to the cluster; copy it to sweeps/")
     if storage.remote is None and not storage.root.is_absolute():
         raise PreflightError(
             f"--storage {storage} lies on this machine: name one that the cluster reaches, s3://… or the "
@@ -105,8 +123,26 @@ def _runtime_env(loaded: LoadedSpec, storage: Storage) -> dict[str, Any]:
                 f"MLFLOW_TRACKING_URI={without_credentials(uri)} holds a password, which would stand in the "
                 "job's description: give MLFLOW_TRACKING_USERNAME and _PASSWORD to the cluster's nodes"
             )
+        if urlsplit(uri).scheme in ("", "sqlite", "file") and uri != "databricks":
+            raise PreflightError(
+                f"MLFLOW_TRACKING_URI={uri} lies on this machine: name a server that the cluster reaches, "
+                "http://MLFLOW:5000"
+            )
         variables["MLFLOW_TRACKING_URI"] = uri
-    return {"working_dir": str(here), "excludes": NOT_SENT, "env_vars": variables}
+    of_runs = [f"/{_root(storage, here)}/"] if _root(storage, here) else []
+    return {"working_dir": str(here), "excludes": [*NOT_SENT, *of_runs], "env_vars": variables}
+
+
+def _is_left_out(path: Path) -> bool:
+    """Whether a part of a path is one of `NOT_SENT`."""
+    patterns = [pattern.rstrip("/") for pattern in NOT_SENT]
+    return any(fnmatch(part, pattern) for part in path.parts for pattern in patterns)
+
+
+def _root(storage: Storage, here: Path) -> str:
+    """Of a storage in the working directory, where in it; else empty."""
+    is_inside = storage.remote is None and storage.root.is_relative_to(here) and storage.root != here
+    return str(storage.root.relative_to(here)) if is_inside else ""
 
 
 def _metadata(loaded: LoadedSpec, storage: Storage) -> dict[str, str]:

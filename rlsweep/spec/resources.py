@@ -17,6 +17,10 @@ _LABEL_NAME = rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL}"
 _LABEL_CONDITION = rf"!?({_LABEL}|in\({_LABEL}(, ?{_LABEL})*\))"
 
 
+SMALLEST_AMOUNT = 1e-4
+"""Of a resource, that Ray knows."""
+
+
 def _is_label_name(text: str) -> str:
     if not re.fullmatch(_LABEL_NAME, text):
         raise ValueError(
@@ -37,10 +41,24 @@ def _is_custom(name: str) -> str:
     return name
 
 
+def _is_amount(number: float) -> float:
+    if 0 < number < SMALLEST_AMOUNT:
+        raise ValueError(f"is too little for Ray; allowed: 0, or at least {SMALLEST_AMOUNT:g}")
+    return number
+
+
+def _is_gpu_amount(number: float) -> float:
+    if number > 1 and number % 1:
+        raise ValueError("is no number of GPUs; allowed: a part of one, up to 1, or a whole number")
+    return _is_amount(number)
+
+
 LabelName = Annotated[str, AfterValidator(_is_label_name)]
 LabelCondition = Annotated[
     str, AfterValidator(_is_label_condition), Field(json_schema_extra={"pattern": f"^{_LABEL_CONDITION}$"})
 ]
+Amount = Annotated[float, Field(gt=0, le=10_000), AfterValidator(_is_amount)]
+GpuAmount = Annotated[float, Field(ge=0, le=10_000), AfterValidator(_is_gpu_amount)]
 CustomResource = Annotated[str, Field(min_length=1), AfterValidator(_is_custom)]
 
 
@@ -77,17 +95,15 @@ class ResourceSpec(SpecModel):
 
     env_runners: Annotated[int, Field(ge=0, le=100_000)] | Literal["auto"] = "auto"
     envs_per_env_runner: Annotated[int, Field(gt=0, le=100_000)] = 16
-    cpus_per_env_runner: Annotated[float, Field(gt=0, le=10_000)] = 1
+    cpus_per_env_runner: Amount = 1
     cpus_for_main_process: Annotated[int, Field(gt=0, le=10_000)] | Literal["auto"] = "auto"
     learners: Annotated[int, Field(ge=0, le=10_000)] = 0
-    gpus_per_learner: Annotated[float, Field(ge=0, le=10_000)] | Literal["auto", "probe"] = "auto"
+    gpus_per_learner: GpuAmount | Literal["auto", "probe"] = "auto"
     gpus: Literal["require", "auto"] = "require"
     placement: Literal["PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"] = "PACK"
     accelerator: LabelCondition | None = None
     node_labels: dict[LabelName, LabelCondition] = Field(default_factory=dict)
     env_runner_node_labels: dict[LabelName, LabelCondition] | None = None
-    custom_resources: dict[CustomResource, Annotated[float, Field(gt=0, le=10_000)]] = Field(
-        default_factory=dict
-    )
+    custom_resources: dict[CustomResource, Amount] = Field(default_factory=dict)
     max_concurrent: PositiveInt | Literal["auto"] = "auto"
     wait_for_nodes: Seconds | None = None

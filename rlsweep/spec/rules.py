@@ -9,6 +9,7 @@ from rlsweep.spec.check_callbacks import callback_faults
 from rlsweep.spec.check_curriculum import curriculum_faults
 from rlsweep.spec.check_training import Fault
 from rlsweep.spec.human_scores import human_scores
+from rlsweep.spec.resources import ResourceSpec
 from rlsweep.spec.scheduling import AshaSpec, FifoSpec, HyperbandSpec, MedianSpec, Pb2Spec, PbtSpec
 from rlsweep.spec.search import MAX_TRIALS, SINGLE_OBJECTIVE_METHODS
 from rlsweep.spec.sweep import ASYNCHRONOUS, Sweep
@@ -42,6 +43,10 @@ def trial_rules(sweep: Sweep) -> list[Found]:
     if sweep.resources.gpus_per_learner == "probe" and sweep.resources.learners:
         message = "resources.gpus_per_learner: probe measures a trial that learns in its own process"
         found.append(("resources.gpus_per_learner", Fault(message, "learners: 0, or a number")))
+    if _learners_share_a_gpu(sweep.resources):
+        message = "resources.gpus_per_learner: NCCL does not let two learners of a trial share a GPU"
+        allowed = "a whole number, learners: 0 or 1, or placement: STRICT_SPREAD"
+        found.append(("resources.gpus_per_learner", Fault(message, allowed)))
     if sweep.deterministic and sweep.algorithm in ASYNCHRONOUS:
         message = f"deterministic: {sweep.algorithm} learns from whatever samples have arrived"
         found.append(("deterministic", Fault(message, "deterministic: false, or algorithm: ppo or dqn")))
@@ -59,6 +64,13 @@ def trial_rules(sweep: Sweep) -> list[Found]:
                 ("env.id", Fault(message, "the 57 games of Wang et al. 2016", nearest(sweep.env.id, games)))
             )
     return found
+
+
+def _learners_share_a_gpu(spec: ResourceSpec) -> bool:
+    """Whether they may come to do so: only STRICT_SPREAD keeps them apart."""
+    gpus = spec.gpus_per_learner
+    is_part = isinstance(gpus, float) and 0 < gpus < 1
+    return is_part and spec.learners > 1 and spec.placement != "STRICT_SPREAD"
 
 
 def _objective_rules(sweep: Sweep) -> Iterator[Found]:

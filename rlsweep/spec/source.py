@@ -146,7 +146,8 @@ class _NodeReader:
         if self._count > MAX_VALUES:
             raise ValueError(f"too many values (more than {MAX_VALUES})")
         if node.tag not in _TAGS:
-            issue = Issue(self._location(node), f"the tag {node.tag!r} is not allowed", "plain YAML values")
+            allowed = "plain YAML values, with quotes around one that begins with !"
+            issue = Issue(self._location(node), f"the tag {node.tag!r} is not allowed", allowed)
             raise SpecError([issue])
         if isinstance(node, yaml.MappingNode):
             return self._read_mapping(node, path, locations)

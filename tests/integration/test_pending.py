@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from waiting import wait_until
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.run import pending
 from rlsweep.run.nodes import Capacity
-from rlsweep.run.pending import PendingTrials
+from rlsweep.run.pending import PendingTrials, waiting_for
 from rlsweep.spec import Sweep
 
 TRIALS = [SimpleNamespace(status=Trial.PENDING)]
@@ -58,7 +59,14 @@ def test_others_hold_what_trials_need(
     groups.append(placement_group([{"CPU": 1}]))
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 0)
     said = looked(plan, monkeypatch, caplog)
-    assert f"trials wait: one takes 1 CPU (PACK), and free in the whole cluster are 0 of {cpus} CPU" in said
+    assert f"trials wait: one takes 1 CPU (PACK); free on all nodes together are 0 of {cpus} CPU" in said
+
+
+def test_labels_are_said_too(plan: Plan) -> None:
+    labelled = replace(plan.resources, node_labels=(("zone", "!in(a,b)"),))
+    assert "(PACK), where zone is !in(a,b); free on all nodes, whatever their labels," in waiting_for(
+        labelled
+    )
 
 
 def test_trials_that_fill_the_machine_are_waited_for_without_a_word(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,8 @@ SETTINGS = ["--profile", "smoke", "--set", "stop.env_steps=10M", "--set", "check
 def head() -> Iterator[dict[str, str]]:
     """A cluster; the environment that leads to it."""
     with ray_head() as one:
-        yield {**one.environment, "RAY_ADDRESS": one.dashboard, "HEAD_FOLDER": str(one.folder)}
+        own = {"RAY_ADDRESS": one.dashboard, "HEAD_FOLDER": str(one.folder), "HEAD_ADDRESS": one.address}
+        yield {**one.environment, **own}
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def drivers(storage: Path) -> list[psutil.Process]:
             continue
         is_here = variables.get("RLSWEEP_STORAGE") == str(storage)
         is_client = variables.get("RAY_ADDRESS", "").startswith("http")
-        if is_here and not is_client and {"run", "cartpole_ppo.yaml"} <= {*line}:
+        if is_here and not is_client and {"run", "sweeps/cartpole_ppo.yaml"} <= {*line}:
             found.append(process)
     return found
 
@@ -96,7 +98,8 @@ def test_one_spec_is_one_job_that_is_submitted_again_when_it_is_lost(
     head: dict[str, str], project: Path
 ) -> None:
     layout = Storage(project.parent / "storage").run("cartpole_ppo")
-    following = rlsweep(head, project, "run", "cartpole_ppo.yaml", *SETTINGS)
+    spec = project / "sweeps" / "cartpole_ppo.yaml"
+    following = rlsweep(head, project, "run", str(spec), *SETTINGS)
     wait_until(lambda: rows(layout) >= 4, following)
     second = said(rlsweep(head, project, "submit", "cartpole_ppo.yaml", *SETTINGS, "--no-follow"))
     assert "-1 at http://127.0.0.1" in second
@@ -134,6 +137,9 @@ def assert_nothing_private_was_sent(folder: Path) -> None:
 def test_who_has_no_token_is_turned_away(head: dict[str, str], project: Path) -> None:
     text = said(rlsweep(head, project, "submit", "cartpole_ppo.yaml", RAY_AUTH_TOKEN="wrong" * 8), 4)
     assert "wants its cluster's token" in text
+    own = {"RAY_ADDRESS": head["HEAD_ADDRESS"], "RAY_AUTH_TOKEN": "wrong" * 8}
+    text = said(rlsweep(head, project, "plan", "cartpole_ppo.yaml", **own), 4)
+    assert f"RAY_ADDRESS={head['HEAD_ADDRESS']} asks for a token" in text
 
 
 @pytest.mark.parametrize(
@@ -141,6 +147,7 @@ def test_who_has_no_token_is_turned_away(head: dict[str, str], project: Path) ->
     [
         ({"RLSWEEP_STORAGE": "runs"}, "name one that the cluster reaches"),
         ({"MLFLOW_TRACKING_URI": "http://ada:hunter2@mlflow:5000"}, "http://mlflow:5000 holds a password"),
+        ({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}, "sqlite:///mlflow.db lies on this machine"),
         ({"RAY_ADDRESS": "ray://head:10001"}, "the sweep would end with this connection"),
     ],
 )
@@ -156,9 +163,27 @@ def test_a_spec_that_would_not_be_sent_is_refused(head: dict[str, str], project:
     outside = project.parent / "elsewhere.yaml"
     shutil.copy(project / "sweeps" / "cartpole_ppo.yaml", outside)
     assert "outside of" in said(rlsweep(head, project, "submit", str(outside)), 2)
+    shutil.copy(outside, project / "runs" / "kept.yaml")
+    assert "not sent to the cluster" in said(rlsweep(head, project, "submit", "runs/kept.yaml"), 2)
 
 
 def test_nobody_there(head: dict[str, str], project: Path) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     text = said(rlsweep(head, project, "submit", "cartpole_ppo.yaml", "--address", address), 4)
     assert "Failed to connect" in text
+    for address in (f"127.0.0.1:{free_port()}", "head"):
+        text = said(rlsweep(head, project, "plan", "cartpole_ppo.yaml", RAY_ADDRESS=address), 4)
+        assert f"RAY_ADDRESS={address}: " in text
+        assert "unset RAY_ADDRESS" in text
+
+
+def test_local_names_no_cluster(project: Path) -> None:
+    """Ray would take it for one, and listen on every address."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    code = "from rlsweep.cli import main; import os, sys; sys.argv[1:] = ['--help']\n"
+    code += "try: main()\nexcept SystemExit: print('RAY_ADDRESS' in os.environ)"
+    command = [sys.executable, "-c", code]
+    for address in ("local", " "):
+        own = {**environment, "RAY_ADDRESS": address}
+        done = subprocess.run(command, cwd=project, env=own, capture_output=True, text=True, check=True)
+        assert done.stdout.endswith("False\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 from ray._private.label_utils import validate_label_selector
 
-from rlsweep.errors import PreflightError
+from rlsweep.errors import PreflightError, SpecError
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.plan.estimate import expected_work
 from rlsweep.plan.packing import Node
@@ -96,6 +97,43 @@ def test_domains_of_gpus_hold_all_bundles() -> None:
     assert resources.label_selectors == [{ACCELERATOR: "GB200"}] * 3
     group = group_factory(resources.bundles, resources.placement, resources.label_selectors)
     assert group.bundles == resources.bundles
+
+
+def test_learners_of_a_trial_have_a_gpu_each() -> None:
+    gpus = Machine.of(cpus=32, gpus=8)
+    sweep = load("breakout_lr.yaml", overrides=["resources.learners=2"], root=ROOT).sweep
+    assert make(sweep, gpus).resources.gpus_per_learner == 1
+    half = "resources={learners: 2, gpus_per_learner: 0.5}"
+    with pytest.raises(SpecError, match="NCCL does not let two learners of a trial share a GPU"):
+        load("breakout_lr.yaml", overrides=[half], root=ROOT)
+    apart = "resources={learners: 2, gpus_per_learner: 0.5, placement: STRICT_SPREAD}"
+    load("breakout_lr.yaml", overrides=[apart], root=ROOT)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    ["gpus_per_learner: 2", "gpus_per_learner: 1, learners: 2, placement: STRICT_PACK"],
+)
+def test_the_cpu_does_where_no_node_has_as_many_gpus(resources: str) -> None:
+    """Though all of them together have."""
+    there = Machine(tuple(Node(name, {"CPU": 8, "GPU": 1}) for name in "ab"))
+    override = f"resources={{{resources}, gpus: auto}}"
+    sweep = load("breakout_lr.yaml", overrides=[override], root=ROOT).sweep
+    assert make(sweep, there).resources.gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"gpus_per_learner": 1.5}, "a part of one, up to 1, or a whole number"),
+        ({"gpus_per_learner": 1e-6}, "at least 0.0001"),
+        ({"cpus_per_env_runner": 1e-6}, "at least 0.0001"),
+        ({"custom_resources": {"disk": 1e-6}}, "at least 0.0001"),
+    ],
+)
+def test_amounts_that_ray_would_refuse(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        ResourceSpec(**given)
 
 
 @pytest.mark.parametrize("name", ["zone\n", "-a/zone", "a/b/zone", "zone/"])
