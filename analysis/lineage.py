@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from analysis.history import RunHistory, TrialHistory
+from rlsweep.store.append import read_lines
 from rlsweep.store.endings import short_count
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.rows import ENV_STEPS
@@ -64,9 +65,8 @@ def read_exploits(run: RunHistory, layout: RunLayout) -> list[Exploit]:
     found = []
     for trial in run.trials:
         path = layout.trial(trial.record.id) / RunLayout.LINEAGE_JSON
-        if path.is_file() and len(trial.rows):
-            lines = path.read_text("utf-8", errors="replace").splitlines()
-            read = [exploit for line in lines if (exploit := _exploit(trial.record.id, line))]
+        if len(trial.rows):
+            read = read_lines(path, partial(_exploit, trial.record.id))
             last = int(trial.rows[ENV_STEPS].iloc[-1])
             found += [one for one in _standing(read) if one.donor in known and one.env_steps <= last]
     return found
@@ -149,15 +149,17 @@ def first_row_after(trial: TrialHistory, exploit: Exploit) -> int:
     return int(np.searchsorted(steps, exploit.env_steps + iteration / 2, side="right"))
 
 
-def _exploit(trial_id: str, line: str) -> Exploit | None:
-    """A line of lineage.json; None where it is damaged."""
-    try:
-        event = json.loads(line)
-        donor, env_steps, values = event["donor"], event["donor_env_steps"], event["values"]
-    except (ValueError, TypeError, LookupError):
-        return None
+def _exploit(trial_id: str, event: Any) -> Exploit:
+    """Of a line of lineage.json.
+
+    Raises:
+        LookupError, TypeError, ValueError: it is damaged.
+    """
+    donor, env_steps, values = event["donor"], event["donor_env_steps"], event["values"]
     is_whole = isinstance(donor, str) and isinstance(env_steps, int) and isinstance(values, dict)
-    return Exploit(trial_id, donor, env_steps, values) if is_whole and env_steps > 0 else None
+    if not is_whole or env_steps <= 0:
+        raise ValueError(f"no exploit: {event}")
+    return Exploit(trial_id, donor, env_steps, values)
 
 
 def _standing(exploits: Sequence[Exploit]) -> list[Exploit]:

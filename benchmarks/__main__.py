@@ -11,28 +11,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from benchmarks import ROOT
 from benchmarks.catalogue import GROUPS, Candidate, chosen_rows, count_programs
 from benchmarks.machine import Surroundings, surroundings
-from benchmarks.programs import ROOT, Outcome, end_programs_with_this_one, run_undisturbed
+from benchmarks.output import PEERS, data, messages
+from benchmarks.programs import Outcome, end_programs_with_this_one, run_undisturbed
 from benchmarks.rounds import Pair, measure
 from benchmarks.table import HEADER, Line, make_line, markdown, with_result
 from rlsweep.errors import UsageError
 
 README = ROOT / "benchmarks" / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
-PEERS = ROOT / ".venv-bench" / "bin" / "python"
 
 MOST_LOAD = 0.5
 """Busy processes before the start, of others; more than this shows in the figures."""
 
 SET_UP_SECONDS = 25
 """About what a measurement takes beside its `--seconds`: imports, Ray, the first iteration."""
-
-messages = Console(stderr=True, width=None if sys.stderr.isatty() else 160, highlight=False)
-data = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
 
 
 def bench(

@@ -21,9 +21,9 @@ from rich.progress import track
 from rich.table import Table
 
 import callbacks.worker
-from benchmarks.__main__ import PEERS, data, messages
 from benchmarks.machine import surroundings
 from benchmarks.measure.work import bench_plan
+from benchmarks.output import PEERS, data, messages
 from callbacks.worker.trial_callback import TrialCallback
 from rlsweep.plan import Machine
 from rlsweep.rl.algorithms import build_config

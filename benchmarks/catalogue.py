@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.verdict import Kind, Row
-from rlsweep.errors import UsageError, nearest
+from rlsweep.errors import UsageError, did_you_mean, nearest
 
 STEPS = "env steps/s"
 FRAME_BYTES = 84 * 84
@@ -148,8 +148,7 @@ def chosen_rows(only: str) -> list[Row]:
     names = [name.strip() for name in only.split(",") if name.strip()]
     for name in names:
         if name not in GROUPS:
-            near = nearest(name, GROUPS)
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = did_you_mean(nearest(name, GROUPS))
             raise UsageError(f"--only: no row {name!r}; there are: {', '.join(GROUPS)}{hint}")
     if only and not names:
         raise UsageError(f"--only names no row; there are: {', '.join(GROUPS)}")

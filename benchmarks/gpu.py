@@ -17,10 +17,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from benchmarks.__main__ import PEERS, data, messages
 from benchmarks.catalogue import Candidate
 from benchmarks.machine import surroundings
 from benchmarks.measure.stopwatch import cores
+from benchmarks.output import PEERS, data, messages
 from benchmarks.programs import MeasurementError, end_programs_with_this_one, run
 from rlsweep.errors import PreflightError
 

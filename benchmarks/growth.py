@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from benchmarks.__main__ import PEERS, data, messages
 from benchmarks.catalogue import Candidate
 from benchmarks.machine import surroundings
 from benchmarks.measure.stopwatch import cores
+from benchmarks.output import PEERS, data, messages
 from benchmarks.programs import MeasurementError, end_programs_with_this_one, run
 
 ENVS = (1, 2, 4, 8, 16, 32)
@@ -91,7 +91,7 @@ def _driver_table(counts: Sequence[int]) -> Table:
     table = Table("no-op trials", "driver CPU s", "driver memory MiB", "wall s", title="the driver")
     found: list[tuple[float, float, float]] = []
     for count in counts:
-        one = Candidate(f"{count} trials", "driver", (str(count),), is_timed=False)
+        one = Candidate(f"{count} trials", "noop_trials", (str(count),), is_timed=False)
         try:
             outcome = run(one, count, PEERS)
         except MeasurementError as error:

@@ -22,9 +22,9 @@ import psutil
 import typer
 from rich.table import Table
 
-from benchmarks.__main__ import PEERS, data, messages
+from benchmarks import ROOT
 from benchmarks.machine import surroundings
-from benchmarks.programs import ROOT
+from benchmarks.output import PEERS, data, messages
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import FINISHED, Manifest, Objective, TrialRecord
 from rlsweep.store.rows import row_keys

@@ -11,15 +11,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import ROOT
 from benchmarks.measure.stopwatch import cores
-
-ROOT = Path(__file__).parents[1]
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "amx_int8")
 """Of the processor, that decide how fast a network runs on it and whether bf16 pays."""
 
 LIBRARIES = ("ray", "torch", "gymnasium", "ale-py", "numpy", "opencv-python-headless")
-PEERS = ("stable-baselines3", "envpool", "torch", "gymnasium", "ale-py", "numpy", "opencv-python-headless")
+PEER_LIBRARIES = (
+    "stable-baselines3",
+    "envpool",
+    "torch",
+    "gymnasium",
+    "ale-py",
+    "numpy",
+    "opencv-python-headless",
+)
 
 _VERSIONS = """
 import importlib.metadata, json, sys
@@ -79,7 +86,7 @@ def surroundings(peers: Path) -> Surroundings:
         gpus=tuple(_output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()),
         load=os.getloadavg()[0],
         versions=_only(LIBRARIES, _own_versions()),
-        peer_versions=_only(PEERS, json.loads(_output(str(peers), "-c", _VERSIONS) or "{}")),
+        peer_versions=_only(PEER_LIBRARIES, json.loads(_output(str(peers), "-c", _VERSIONS) or "{}")),
     )
 
 

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+from benchmarks import ROOT
+
+PYPROJECT = ROOT / "pyproject.toml"
 
 
 def requirements(pyproject: str) -> list[str]:

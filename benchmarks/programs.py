@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks.catalogue import Candidate
 from benchmarks.disturbance import Disturbance
-
-ROOT = Path(__file__).parents[1]
 
 SET_UP_SECONDS = 600.0
 """A measurement that takes so much longer than it should is ended: it hangs, or the machine is too slow."""

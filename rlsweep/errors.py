@@ -30,6 +30,7 @@ __all__ = [
     "SweepInterruptedError",
     "TrialsFailedError",
     "UsageError",
+    "did_you_mean",
     "nearest",
 ]
 
@@ -66,9 +67,7 @@ class Issue:
         parts = [f"{self.location}: {self.message}"]
         if self.allowed:
             parts.append(f"allowed: {self.allowed}")
-        if self.suggestion:
-            parts.append(f"did you mean {self.suggestion!r}?")
-        return "; ".join(parts)
+        return "; ".join(parts) + did_you_mean(self.suggestion)
 
 
 class RlsweepError(Exception):
@@ -145,3 +144,8 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     by_folded = {candidate.casefold(): candidate for candidate in valid}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else ""
+
+
+def did_you_mean(guess: str) -> str:
+    """The end of a message that suggests a name: `; did you mean 'lr'?`; nothing where there is no guess."""
+    return f"; did you mean {guess!r}?" if guess else ""

@@ -1,4 +1,7 @@
-"""Env steps per second after a warm-up, and the line that a measurement prints. Standard library only."""
+"""Env steps per second after a warm-up, CPU seconds, and the line that a measurement prints.
+
+Standard library only: the Python of the peers runs it too.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,12 @@ def report(value: float, **details: Any) -> None:
     """
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"value": value, "peak_rss_mib": round(peak_mib), **details}), flush=True)
+
+
+def cpu_seconds() -> float:
+    """That this process has used, all of its threads, in user mode and in the kernel."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def cores() -> int:

@@ -25,8 +25,8 @@ from ray import tune
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
+from benchmarks import ROOT
 from benchmarks.measure.stopwatch import report
-from benchmarks.measure.work import ROOT
 from rlsweep.run.session import quiet_libraries
 from rlsweep.spec import Sweep, load
 from rlsweep.store.layout import Storage

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from rlsweep.plan import Machine, Plan, make
 from rlsweep.spec import Sweep, load
-
-ROOT = Path(__file__).parents[2]
 
 GAME = "ALE/Breakout-v5"
 

@@ -15,9 +15,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from benchmarks.__main__ import PEERS, data, messages
+from benchmarks import ROOT
 from benchmarks.machine import surroundings
-from benchmarks.programs import ROOT, MeasurementError, Outcome, failure_reason, read_outcome
+from benchmarks.output import PEERS, data, messages
+from benchmarks.programs import MeasurementError, Outcome, failure_reason, read_outcome
 from benchmarks.scale.figures import Driven, full_at, ms_per_trial
 
 ROWS_PER_MINUTE = (1, 4, 20)

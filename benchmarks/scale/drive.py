@@ -22,10 +22,10 @@ from pathlib import Path
 import psutil
 from ray import cloudpickle
 
-from benchmarks.measure.stopwatch import report
+from benchmarks import ROOT
+from benchmarks.measure.stopwatch import cpu_seconds, report
 from benchmarks.scale import curve, samples, trials
 from benchmarks.scale.cluster import planned_machine, raylets
-from benchmarks.scale.samples import cpu_seconds
 from benchmarks.scale.trials import no_training_for
 from rlsweep.plan import make
 from rlsweep.run.launch import launch
@@ -34,7 +34,6 @@ from rlsweep.spec import load
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import FINISHED, STOPPED
 
-ROOT = Path(__file__).parents[2]
 SPEC = Path(__file__).parent / "scale.yaml"
 
 

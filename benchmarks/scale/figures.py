@@ -49,11 +49,6 @@ class Driven:
         """CPU milliseconds of the driver for a row, with its share of all else that a trial costs."""
         return 1000 * self.cpu_seconds / self.rows
 
-    @property
-    def rows_per_second(self) -> float:
-        """Rows that a driver could take which has one core for itself and does nothing else."""
-        return self.rows / self.cpu_seconds
-
 
 def ms_per_trial(samples: Sequence[Sample], begin: float, end: float) -> float:
     """CPU milliseconds of one trial, between two moments of a sweep.

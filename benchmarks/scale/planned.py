@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from ray import cloudpickle
 
-from benchmarks.measure.stopwatch import report
+from benchmarks import ROOT
+from benchmarks.measure.stopwatch import cpu_seconds, report
 from benchmarks.scale.cluster import planned_machine
-from benchmarks.scale.drive import ROOT, SPEC
-from benchmarks.scale.samples import cpu_seconds
+from benchmarks.scale.drive import SPEC
 from rlsweep.plan import make
 from rlsweep.rl import preflight
 from rlsweep.run.manifest import new_manifest

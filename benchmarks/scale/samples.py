@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import psutil
 from ray.tune import Callback
+
+from benchmarks.measure.stopwatch import cpu_seconds
 
 TRIALS_BETWEEN = 50
 
@@ -75,9 +76,3 @@ class Samples(Callback):
         if self._file:
             with Path(self._file).open("a") as stream:
                 stream.write(json.dumps(asdict(taken[-1])) + "\n")
-
-
-def cpu_seconds() -> float:
-    """That this process has used, all of its threads, in user mode and in the kernel."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime

@@ -17,9 +17,10 @@ import typer
 from ray import cloudpickle
 from rich.table import Table
 
-from benchmarks.__main__ import data
+from benchmarks import ROOT
+from benchmarks.output import data
 from benchmarks.scale.cluster import planned_machine
-from benchmarks.scale.drive import ROOT, SPEC
+from benchmarks.scale.drive import SPEC
 from rlsweep.plan import Plan, make
 from rlsweep.run.manifest import new_manifest
 from rlsweep.run.trial import Trial, trainable_for

@@ -16,11 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from callbacks.driver.history import ending
-from callbacks.driver.symptoms import Finding
 from rlsweep.spec.quantities import duration
 from rlsweep.store.failures import Failure
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, PENDING, RUNNING, STOPPED
 from rlsweep.store.rows import ENV_STEPS, GAMES, SCORE, SCORE_VALID, STEPS_PER_SECOND
+from rlsweep.store.symptoms import Symptom
 
 SECONDS_BETWEEN_LINES = 15.0
 SPARKLINE_WIDTH = 16
@@ -95,9 +95,9 @@ class SweepConsole(Callback):
                 plain_line(trial_id, view.row, view.goal_env_steps, view.seconds_left), soft_wrap=True
             )
 
-    def tell(self, trial_id: str, finding: Finding) -> None:
+    def tell(self, trial_id: str, symptom: Symptom) -> None:
         """Tell what `Diagnose` has found in a trial, and what to do about it."""
-        text = f"{trial_id}: {finding.cause}. Try: {finding.remedy}"
+        text = f"{trial_id}: {symptom.cause}. Try: {symptom.remedy}"
         self._console.print(text, markup=False, soft_wrap=True, style="yellow")
 
     def tell_failure(self, trial_id: str, failure: Failure) -> None:

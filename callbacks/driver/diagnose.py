@@ -9,11 +9,12 @@ from typing import Any
 from ray.tune import Callback
 
 from callbacks.driver.history import history_row
-from callbacks.driver.symptoms import RULES, Finding
+from callbacks.driver.symptoms import RULES
+from rlsweep.store.symptoms import Symptom
 
 REMEMBERED_ROWS = 2000
 
-Tell = Callable[[str, Finding], None]
+Tell = Callable[[str, Symptom], None]
 
 
 class Diagnose(Callback):
@@ -38,11 +39,11 @@ class Diagnose(Callback):
             del rows[1 : REMEMBERED_ROWS // 2 : 2]
         for rule in RULES:
             seen = (trial_id, rule.__name__)
-            finding = None if seen in self._told else rule(rows)
-            if finding is not None:
+            symptom = None if seen in self._told else rule(rows)
+            if symptom is not None:
                 self._told.add(seen)
                 for tell in self._listeners:
-                    tell(trial_id, finding)
+                    tell(trial_id, symptom)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._rows.pop(str(trial), None)

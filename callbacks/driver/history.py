@@ -12,18 +12,17 @@ import io
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 
-from callbacks.driver.symptoms import Finding
 from rlsweep.store.append import Appender
 from rlsweep.store.failures import Failure
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import FAILED, INTERRUPTED, RUNNING, TRIAL, result_ending
 from rlsweep.store.rows import LINEAGE, TUNE_KEYS
+from rlsweep.store.symptoms import Symptom
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +91,9 @@ class History(Callback):
         for path, lines in self._files.flush().items():
             logger.error("%d lines of %s are lost, they could not be written", lines, path)
 
-    def tell(self, trial_id: str, finding: Finding) -> None:
+    def tell(self, trial_id: str, symptom: Symptom) -> None:
         """Keep what `Diagnose` has found in a trial."""
-        path = self._layout.trial(trial_id) / RunLayout.DIAGNOSIS_JSON
-        self._files.append(path, json.dumps(asdict(finding)) + "\n")
+        self._files.append(self._layout.trial(trial_id) / RunLayout.DIAGNOSIS_JSON, symptom.line())
 
     def tell_failure(self, trial_id: str, failure: Failure) -> None:
         """Keep that a trial has failed, and whether it begins again."""

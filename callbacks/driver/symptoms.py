@@ -1,14 +1,14 @@
-"""What goes wrong in a trial, seen in its last rows. Rules are pure: rows in, a finding or None out."""
+"""What goes wrong in a trial, seen in its last rows. Rules are pure: rows in, a symptom or None out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from rlsweep.store.rows import CUSTOM_PREFIX, ENV_STEPS, GAMES, LEARNER_PREFIX, SCORE
+from rlsweep.store.symptoms import Symptom
 
 Rows = Sequence[Mapping[str, Any]]
 """Rows of one trial, the oldest first."""
@@ -36,83 +36,67 @@ SKIPPED_UPDATES = LEARNER_PREFIX + "skipped_updates"
 VALUE_LOSSES = (LEARNER_PREFIX + "vf_loss", LEARNER_PREFIX + "qf_loss")
 TOP_ACTION_SHARE = CUSTOM_PREFIX + "action_share/max"
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One symptom.
-
-    Attributes:
-        name: of the symptom, a word for tags.
-        cause: what was seen, with the figures.
-        remedy: what to try.
-    """
-
-    name: str
-    cause: str
-    remedy: str
+Rule = Callable[[Rows], Symptom | None]
 
 
-Rule = Callable[[Rows], Finding | None]
-
-
-def no_whole_game(rows: Rows) -> Finding | None:
+def no_whole_game(rows: Rows) -> Symptom | None:
     """No game has ended in the last LONG_ROWS rows."""
     last = rows[-LONG_ROWS:]
     if len(last) < LONG_ROWS or last[0][GAMES] != last[-1][GAMES]:
         return None
     env_steps = last[-1][ENV_STEPS] - last[0][ENV_STEPS]
-    return Finding(
+    return Symptom(
         "no_whole_game",
         f"no whole game has ended in {LONG_ROWS} rows ({env_steps:,} env steps)",
         "set env.max_frames lower, or look at a rollout: the policy may wait for ever",
     )
 
 
-def collapsed_entropy(rows: Rows) -> Finding | None:
+def collapsed_entropy(rows: Rows) -> Symptom | None:
     """The policy has become deterministic. Continuous actions are left out: their entropy has no zero."""
     entropies, last = _values(rows, ENTROPY), _values(rows[-SHORT_ROWS:], ENTROPY)
     if len(last) < SHORT_ROWS or min(entropies) < 0 or max(last) >= COLLAPSED_ENTROPY_SHARE * entropies[0]:
         return None
     first = entropies[0]
-    return Finding(
+    return Symptom(
         "entropy_collapse",
         f"the policy's entropy fell from {first:.2g} to {last[-1]:.2g}: it no longer explores",
         "raise training.entropy_coeff, or lower training.lr",
     )
 
 
-def exploding_gradients(rows: Rows) -> Finding | None:
+def exploding_gradients(rows: Rows) -> Symptom | None:
     """The gradient's norm is far above what it was."""
     norms = _values(rows, GRADIENT_NORM)
     before, last = norms[:-SHORT_ROWS], norms[-SHORT_ROWS:]
     if len(before) < SHORT_ROWS or not min(last) > EXPLODING_FACTOR * median(before):
         return None
-    return Finding(
+    return Symptom(
         "exploding_gradients",
         f"the gradient's norm rose from {median(before):.2g} to {last[-1]:.2g}",
         "set training.grad_clip (0.5 for PPO, 40 for IMPALA and DQN), or lower training.lr",
     )
 
 
-def vanishing_gradients(rows: Rows) -> Finding | None:
+def vanishing_gradients(rows: Rows) -> Symptom | None:
     """The gradient is as good as zero."""
     last = _values(rows[-SHORT_ROWS:], GRADIENT_NORM)
     if len(last) < SHORT_ROWS or max(last) >= VANISHING_NORM:
         return None
-    return Finding(
+    return Symptom(
         "vanishing_gradients",
         f"the gradient's norm is {last[-1]:.1g}: nothing is learned",
         "look at the rewards (env.clip_rewards, env.reward.scale) and at a rollout",
     )
 
 
-def diverging_value_loss(rows: Rows) -> Finding | None:
+def diverging_value_loss(rows: Rows) -> Symptom | None:
     """The loss of the value function has left its range."""
     for key in VALUE_LOSSES:
         losses = _values(rows, key)
         before, last = losses[:-SHORT_ROWS], losses[-SHORT_ROWS:]
         if len(before) >= SHORT_ROWS and min(last) > DIVERGING_FACTOR * median(before) > 0:
-            return Finding(
+            return Symptom(
                 "value_loss_divergence",
                 f"{key} rose from {median(before):.2g} to {last[-1]:.2g}",
                 "lower training.lr, clip rewards (env.clip_rewards), or set training.grad_clip",
@@ -120,24 +104,24 @@ def diverging_value_loss(rows: Rows) -> Finding | None:
     return None
 
 
-def dead_policy(rows: Rows) -> Finding | None:
+def dead_policy(rows: Rows) -> Symptom | None:
     """One action is all that is done (needs the callback ActionHistogram)."""
     last = _values(rows[-SHORT_ROWS:], TOP_ACTION_SHARE)
     if len(last) < SHORT_ROWS or min(last) <= DEAD_POLICY_SHARE:
         return None
-    return Finding(
+    return Symptom(
         "dead_policy",
         f"{100 * last[-1]:.1f} % of all actions are the same one",
         "raise training.entropy_coeff (or epsilon), or lower training.lr",
     )
 
 
-def useless_value_function(rows: Rows) -> Finding | None:
+def useless_value_function(rows: Rows) -> Symptom | None:
     """The value function predicts returns worse than their mean does."""
     last = _values(rows[-SHORT_ROWS:], EXPLAINED_VARIANCE)
     if len(last) < SHORT_ROWS or max(last) >= 0:
         return None
-    return Finding(
+    return Symptom(
         "negative_explained_variance",
         f"the explained variance of the value function is {last[-1]:.2f} for {SHORT_ROWS} rows",
         "raise training.vf_loss_coeff or training.vf_clip_param, or give it a network of its own "
@@ -145,19 +129,19 @@ def useless_value_function(rows: Rows) -> Finding | None:
     )
 
 
-def skipped_updates(rows: Rows) -> Finding | None:
+def skipped_updates(rows: Rows) -> Symptom | None:
     """Updates were left out, because their gradient was no number."""
     found = _values(rows[-1:], SKIPPED_UPDATES)
     if not found or found[-1] <= 0:
         return None
-    return Finding(
+    return Symptom(
         "nan_gradients",
         f"{found[-1]:.0f} updates were left out: their gradient was no number",
         "lower training.lr, set training.grad_clip, or network.precision: fp32",
     )
 
 
-def unchanged_score(rows: Rows) -> Finding | None:
+def unchanged_score(rows: Rows) -> Symptom | None:
     """The score stands still."""
     newest = rows[-1][ENV_STEPS] if rows else 0
     last = [row for row in rows if row[ENV_STEPS] >= newest - UNCHANGED_ENV_STEPS]
@@ -169,7 +153,7 @@ def unchanged_score(rows: Rows) -> Finding | None:
     has_solved_it = spread == 0 and scores[-1] > _values(rows, SCORE)[0]
     if spread > UNCHANGED_SHARE * abs(mean) or has_solved_it:
         return None
-    return Finding(
+    return Symptom(
         "unchanged_score",
         f"the score has been {scores[-1]:.2f} for {UNCHANGED_ENV_STEPS:,} env steps",
         "look at a rollout; raise training.entropy_coeff (or epsilon), or try other values of training.lr",

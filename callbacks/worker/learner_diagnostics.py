@@ -30,6 +30,7 @@ from callbacks.worker.trial_callback import (
     TrialFacts,
     learner_metrics,
 )
+from rlsweep.spec import ASYNCHRONOUS
 from rlsweep.store.rows import SAMPLE_SECONDS, SAMPLE_WAIT_SECONDS
 
 UPDATE_SECONDS = "update_seconds"
@@ -44,8 +45,6 @@ WINDOW = 32
 
 C_BAR = 1.0
 """Where V-trace clips its trace coefficients; fixed in RLlib (Espeholt et al. 2018, section 4.1)."""
-
-ASYNCHRONOUS = ("impala", "appo")
 
 _RATIOS = ("ratio_min", "ratio_mean", "ratio_max", "rho_clipped_share", "c_clipped_share", "kl")
 _MINIBATCH_SECONDS = ("forward_seconds", "backward_seconds", "optimizer_seconds")

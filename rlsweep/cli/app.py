@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rlsweep.errors import PreflightError, SpecError, UsageError, nearest
+from rlsweep.errors import PreflightError, SpecError, UsageError, did_you_mean, nearest
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.mirror import bring
 
@@ -111,7 +111,7 @@ def run_layout(run: str, storage: Storage) -> RunLayout:
         layout = storage.run(run)
         bring(layout)
         return layout
-    hint = f"; did you mean {nearest(run, known)!r}?" if nearest(run, known) else ""
+    hint = did_you_mean(nearest(run, known))
     raise UsageError(f"no run {run!r} in {storage}; there are: {', '.join(known) or 'none'}{hint}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,24 @@ def rollout_data(place: str, scores: list[float], summary: Summary, video: Path 
         "human_normalized": summary.human_normalized,
         "video": str(video) if video else None,
     }
+
+
+def rollouts_text(
+    names: Sequence[str], summaries: Sequence[Summary], differences: Sequence[str], video: Path | None
+) -> str:
+    """Lines: what the games say of each policy, how the others differ from the first one, the film.
+
+    Args:
+        names: of the policies; one alone is not named.
+        summaries: of their games, in the order of the names.
+        differences: of the first one from each other, as words.
+        video: of the games.
+    """
+    lines = [
+        f"{name}: {one}" if len(names) > 1 else str(one) for name, one in zip(names, summaries, strict=True)
+    ]
+    lines += [f"{names[0]} against {name}: {text}" for name, text in zip(names[1:], differences, strict=True)]
+    return "\n".join([*lines, *([f"video: {video}"] if video is not None else [])])
 
 
 def env_steps_at(at: str, layout: RunLayout) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,9 +21,13 @@ from rlsweep.cli.app import (
     print_json,
     run_layout,
 )
-from rlsweep.cli.bests import best_data, best_text, env_steps_at, rollout_data
+from rlsweep.cli.bests import best_data, best_text, env_steps_at, rollout_data, rollouts_text
 from rlsweep.errors import UsageError
+from rlsweep.store.layout import Storage
 from rlsweep.store.mirror import send
+
+if TYPE_CHECKING:
+    from rlsweep.run.sources import PolicySource
 
 MAX_POLICIES = 4
 """Side by side; more do not fit into one picture."""
@@ -82,9 +87,7 @@ def rollout(
     video: Annotated[
         Path | None, typer.Option(help="Write an MP4 or GIF of the games; several policies side by side.")
     ] = None,
-    beside: Annotated[
-        int, typer.Option(min=1, max=16, help="Games of a policy in one picture of the film.")
-    ] = 1,
+    beside: Annotated[int, typer.Option(min=1, help="Games of a policy in one picture of the film.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The same seed plays the same games.")] = 0,
     log: Annotated[
         bool, typer.Option("--log", help="Write the scores to the trial's run in MLflow.")
@@ -99,36 +102,23 @@ def rollout(
     from rlsweep.run.game_statistics import difference, summarize
     from rlsweep.run.rollout import Play, rollout_together
     from rlsweep.run.rollout_log import log_rollout
-    from rlsweep.run.sources import is_bundle, mlflow_run_of, policy_source
+    from rlsweep.run.sources import mlflow_run_of
 
-    if len(set(sources)) < len(sources) or len(sources) > MAX_POLICIES:
-        raise UsageError(f"{' '.join(sources)}: allowed: at most {MAX_POLICIES} different policies")
     play = Play(games, greedy, epsilon, sticky, seed)
-    with ExitStack() as stack:
-        found = [
-            stack.enter_context(
-                policy_source(
-                    name, storage, None if is_uri(name) or is_bundle(name) else run_layout(name, storage)
-                )
-            )
-            for name in sources
-        ]
+    with _open_policies(sources, storage) as found:
         runs = [mlflow_run_of(source, storage) for source in found] if log else []
-        if len({source.bundle.env.id for source in found}) > 1:
-            played = ", ".join(f"{source.name} plays {source.bundle.env.id}" for source in found)
-            raise UsageError(f"{played}: there is nothing to compare")
         bar = Progress(console=messages, transient=True, redirect_stdout=sys.stdout.isatty())
-        progress = stack.enter_context(bar)
-        task = progress.add_task("games", total=games * len(found))
+        with bar as progress:
+            task = progress.add_task("games", total=games * len(found))
 
-        def tell(name: str, game: Game) -> None:
-            progress.advance(task)
-            if not as_json:
-                who = f"{name}: " if len(found) > 1 else ""
-                print(f"{who}score {game.score:g} ({game.env_steps:,} env steps)", flush=True)
+            def tell(name: str, game: Game) -> None:
+                progress.advance(task)
+                if not as_json:
+                    who = f"{name}: " if len(found) > 1 else ""
+                    print(f"{who}score {game.score:g} ({game.env_steps:,} env steps)", flush=True)
 
-        bundles = {source.name if len(found) > 1 else "": source.bundle for source in found}
-        games_of = rollout_together(bundles, play, video=video, beside=beside, on_game=tell)
+            bundles = {source.name if len(found) > 1 else "": source.bundle for source in found}
+            games_of = rollout_together(bundles, play, video=video, beside=beside, on_game=tell)
     scores = [[game.score for game in one] for one in games_of.values()]
     summaries = [summarize(one, source.bundle.env.id) for one, source in zip(scores, found, strict=True)]
     results = [
@@ -141,10 +131,29 @@ def rollout(
     if as_json:
         several = {"policies": results, "differences": differences}
         print_json(several if len(results) > 1 else results[0])
-        return
-    for source, summary in zip(found, summaries, strict=True):
-        print(f"{source.name}: {summary}" if len(found) > 1 else summary)
-    for other, text in zip(sources[1:], differences, strict=True):
-        print(f"{sources[0]} against {other}: {text}")
-    if video is not None:
-        print(f"video: {video}")
+    else:
+        print(rollouts_text(sources, summaries, differences, video))
+
+
+@contextmanager
+def _open_policies(names: Sequence[str], storage: Storage) -> Iterator[list[PolicySource]]:
+    """The policies that are to play, for the time of the block.
+
+    Raises:
+        UsageError: they are too many, or the same; a name stands for nothing; they play different games.
+        RunError: a run has no whole checkpoint, or MLflow no such policy.
+        BundleError: a policy cannot be loaded.
+    """
+    from rlsweep.run.sources import is_bundle, policy_source
+
+    if len(set(names)) < len(names) or len(names) > MAX_POLICIES:
+        raise UsageError(f"{' '.join(names)}: allowed: at most {MAX_POLICIES} different policies")
+    with ExitStack() as stack:
+        found = []
+        for name in names:
+            layout = None if is_uri(name) or is_bundle(name) else run_layout(name, storage)
+            found.append(stack.enter_context(policy_source(name, storage, layout)))
+        if len({source.bundle.env.id for source in found}) > 1:
+            played = ", ".join(f"{source.name} plays {source.bundle.env.id}" for source in found)
+            raise UsageError(f"{played}: there is nothing to compare")
+        yield found

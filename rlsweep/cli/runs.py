@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,6 @@ from rlsweep.cli.app import (
     Spec,
     StorageOption,
     app,
-    experiment_layout,
     load_spec,
     located,
     messages,
@@ -30,13 +29,14 @@ from rlsweep.cli.app import (
 )
 from rlsweep.cli.bests import env_steps_at
 from rlsweep.cli.jobs import run_arguments, submit_run
+from rlsweep.cli.reports import sync_to_mlflow, write_reports
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RlsweepError, TrialsFailedError
 from rlsweep.run.heads import is_head
 from rlsweep.store.layout import RunLayout
-from rlsweep.store.manifest import FAILED, RUNNING
-from rlsweep.store.mirror import bring, mirrored, send
+from rlsweep.store.manifest import FAILED, Manifest
+from rlsweep.store.mirror import mirrored
 
 
 class Retry(StrEnum):
@@ -78,9 +78,10 @@ def run(
         return
     if is_head():
         flags = {"--cpu": cpu, "--supersede": supersede, "--trust": trust}
-        arguments = run_arguments(spec, profile, overrides)
-        arguments += [name for name, is_set in flags.items() if is_set]
-        arguments += [*(["--retry", retry.value] if retry else []), *(["--fork", fork] if fork else [])]
+        arguments = [
+            *run_arguments(spec, profile, overrides),
+            *_arguments_for_the_cluster(flags, {"--retry": retry.value if retry else None, "--fork": fork}),
+        ]
         submit_run(loaded, arguments, os.environ["RAY_ADDRESS"], storage)
         return
     from rlsweep.run.forecast import summarize
@@ -105,22 +106,16 @@ def run(
     name, manifest = loaded.sweep.name, launched.manifest
     if launched.limit:
         messages.print(f"{name} ended early, {launched.limit}; run it again to go on", soft_wrap=True)
-    report([name], storage=storage)
+    write_reports([name], storage)
     if launched.is_tracked:
         try:
-            sync(name, storage)
+            sync_to_mlflow(name, storage)
         except RlsweepError as error:  # it has run, and stands on disk
             messages.print(f"{error}; later: rlsweep sync {name}", soft_wrap=True, style="yellow")
     messages.print(
         f"look: make ui · make report RUN={name} · make rollout RUN={name} GAMES=5", soft_wrap=True
     )
-    failed = [record.id for record in manifest.trials if record.status == FAILED]
-    if failed:
-        layout = storage.run(name)
-        traces = "\n".join(f"  {layout.trial(trial_id) / RunLayout.ERROR_TXT}" for trial_id in failed)
-        raise TrialsFailedError(
-            f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}\ntry again: --retry failed"
-        )
+    _raise_if_trials_failed(manifest, storage.run(name))
 
 
 @app.command()
@@ -138,38 +133,7 @@ def report(
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Compare the configurations of a run, or of several: a page, a table, figures, CSV and JSON."""
-    from analysis.cuts import parse_cut
-    from analysis.findings import find, find_together
-    from analysis.report import INDEX, SUMMARY_MD, write_report
-    from rlsweep.run.study import write_study
-
-    layouts = [experiment_layout(run, storage) for run in runs]
-    cut = parse_cut(at) if at else None
-    parts = [f"with-{one.root.name}" for one in layouts[1:]] + ([f"at-{at}"] if at else [])
-    # What `rlsweep sync` sends is the report of this run alone, to its end.
-    folder = output or layouts[0].report.joinpath("-".join(parts).replace(" ", "-").replace("/", "-"))
-    while True:
-        found = find(layouts[0], cut) if len(layouts) == 1 else find_together(layouts, cut)
-        is_running = watch is not None and any(one.record.status == RUNNING for one in found.run.trials)
-        write_report(
-            found,
-            layouts[0] if len(layouts) == 1 else None,
-            folder,
-            refresh_seconds=watch if is_running else None,
-        )
-        if len(layouts) == 1 and layouts[0].manifest.is_file():
-            write_study(layouts[0])
-        send(layouts[0])
-        header, *lines = found.table
-        print_table(header, lines)
-        if not is_running or watch is None:
-            break
-        time.sleep(watch)
-        for layout in layouts:
-            bring(layout)
-    for text in found.verdicts:
-        messages.print(text, soft_wrap=True, markup=False)
-    messages.print(f"written: {folder / INDEX} (and {SUMMARY_MD} beside it)", soft_wrap=True)
+    write_reports(runs, storage, at=at, watch=watch, output=output)
 
 
 @app.command()
@@ -198,17 +162,7 @@ def status(
 @app.command()
 def sync(run: Run, storage: StorageOption = DEFAULT_STORAGE) -> None:
     """Send MLflow what it does not have of a run; done again, nothing is there twice."""
-    from rich.progress import track
-
-    from rlsweep.run.lock import locked
-    from rlsweep.run.sync import sync as send
-
-    layout = run_layout(run, storage)
-    with locked(layout), mirrored(layout):
-        run_id = send(
-            layout, storage, lambda trials: track(trials, "trials", console=messages, transient=True)
-        )
-    print(f"MLflow has all of {run}: run {run_id}")
+    sync_to_mlflow(run, storage)
 
 
 @app.command()
@@ -228,3 +182,19 @@ def rewind(
         found = set_back(layout, trials or [], at_env_steps)
     for trial_id, env_steps in found.items():
         print(f"{trial_id}: goes on after {env_steps:,} env steps")
+
+
+def _arguments_for_the_cluster(flags: Mapping[str, bool], options: Mapping[str, str | None]) -> list[str]:
+    """The options of `rlsweep run` that were given here, as they stand on the command line of the job."""
+    given = [part for name, value in options.items() if value for part in (name, value)]
+    return [*(name for name, is_set in flags.items() if is_set), *given]
+
+
+def _raise_if_trials_failed(manifest: Manifest, layout: RunLayout) -> None:
+    """End with the traces of the trials that failed, where some have."""
+    failed = [record.id for record in manifest.trials if record.status == FAILED]
+    if failed:
+        traces = "\n".join(f"  {layout.trial(trial_id) / RunLayout.ERROR_TXT}" for trial_id in failed)
+        raise TrialsFailedError(
+            f"{len(failed)} of {len(manifest.trials)} trials failed:\n{traces}\ntry again: --retry failed"
+        )

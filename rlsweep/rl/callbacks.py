@@ -12,7 +12,7 @@ from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.tune import Callback
 
 from callbacks.worker.trial_callback import TrialCallback, TrialFacts
-from rlsweep.errors import PreflightError, nearest
+from rlsweep.errors import PreflightError, did_you_mean, nearest
 from rlsweep.spec import Sweep
 from rlsweep.spec.callbacks import CallbackSpec
 from rlsweep.store.rows import CUSTOM_PREFIX
@@ -54,8 +54,7 @@ def check_custom_keys(sweep: Sweep, facts: TrialFacts) -> None:
     conditions = [key for phase in phases if phase.until is not None for key in phase.until.bounds]
     for key in [*(objective.key for objective in sweep.objective), *conditions]:
         if key.startswith(CUSTOM_PREFIX) and key not in known:
-            near = nearest(key, known)
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = did_you_mean(nearest(key, known))
             message = f"no callback adds a key {key!r}; allowed: {', '.join(known)}{hint}"
             raise PreflightError(message, key="callbacks")
 
@@ -71,8 +70,7 @@ def callback_maker(spec: CallbackSpec) -> Make:
     taken = [name for name in inspect.signature(found).parameters if name not in ("args", "kwargs")]
     for name in spec.arguments:
         if name not in taken and "kwargs" not in inspect.signature(found).parameters:
-            near = nearest(name, taken)
-            hint = f"; did you mean {near!r}?" if near else ""
+            hint = did_you_mean(nearest(name, taken))
             allowed = ", ".join(taken) or "none"
             raise _error(spec, f"no argument {name!r}; allowed: {allowed}{hint}")
     try:

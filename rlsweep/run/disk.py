@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from ray.tune import Callback
 
 from rlsweep.errors import PreflightError
+from rlsweep.run.volume import read_volume
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,7 @@ GB = 10**9
 
 def free_bytes(folder: Path) -> int:
     """Free bytes where a folder lies, or will lie once it is made."""
-    lies = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(lies).free
+    return read_volume(folder).free_bytes
 
 
 def check_room(folder: Path, min_free_bytes: int) -> None:

@@ -13,6 +13,7 @@ import psutil
 
 from rlsweep.run.doctor_finding import KIB, Finding, Level, counted, size_text
 from rlsweep.run.doctor_process_facts import read_processes
+from rlsweep.run.volume import Volume, read_volume
 
 SUBJECT = "disk"
 SHARED_MEMORY = Path("/dev/shm")
@@ -31,24 +32,6 @@ OBJECT_STORE_SHARE = 0.3
 OBJECT_STORE_BYTES = 10_000_000_000
 """Ray's object store takes that share of the memory that is available; where shared memory has less room than
 that and than those bytes, it lies in a file on disk (ray/_private/utils.py, services.py)."""
-
-
-@dataclass(frozen=True)
-class Volume:
-    """The file system below a folder.
-
-    Attributes:
-        folder: whose file system it is.
-        total_bytes, free_bytes: of the file system; free is what this user may take.
-        used_percent: 0 to 100.
-        is_writable: this user may write into the folder.
-    """
-
-    folder: Path
-    total_bytes: int
-    free_bytes: int
-    used_percent: float
-    is_writable: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,14 +58,6 @@ def disk_findings(storage: Path, ray_folder: Path) -> list[Finding]:
         memory_bytes = psutil.virtual_memory().available
         findings += judge_shared_memory(read_volume(SHARED_MEMORY), memory_bytes, plasma)
     return findings
-
-
-def read_volume(folder: Path) -> Volume:
-    """The file system of a folder, or of its nearest parent that is there."""
-    there = next(one for one in (folder, *folder.resolve().parents) if one.exists())
-    usage = psutil.disk_usage(str(there))
-    is_writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-    return Volume(folder, usage.total, usage.free, usage.percent, is_writable)
 
 
 def read_sessions(ray_folder: Path, used: Iterable[str]) -> tuple[list[Session], bool]:

@@ -26,8 +26,10 @@ class BestCheckpoint:
     Attributes:
         trial_id: the trial it belongs to.
         path: of the checkpoint folder.
-        metric: name and value of the objective at that checkpoint.
+        metric: row key that checkpoints are chosen by.
+        value: of it at that checkpoint; may be NaN.
         env_steps: at that checkpoint.
+        is_valid: the value is a number, taken over enough games.
     """
 
     trial_id: str
@@ -35,10 +37,7 @@ class BestCheckpoint:
     metric: str
     value: float
     env_steps: int
-
-
-Candidate = tuple[BestCheckpoint, bool]
-"""A whole checkpoint, and whether its value is valid."""
+    is_valid: bool
 
 
 @dataclass(frozen=True)
@@ -119,31 +118,31 @@ def _check_known(run: RunHistory, what: str, wanted: str, known: set[str]) -> No
 
 
 def _chosen(
-    candidates: list[Candidate], objective: Objective, at_env_steps: int | None
+    candidates: list[BestCheckpoint], objective: Objective, at_env_steps: int | None
 ) -> tuple[BestCheckpoint, str]:
     """One of the checkpoints, and why."""
     count = len(candidates)
     among = f"of {count} whole checkpoint{'s' if count > 1 else ''}"
     if at_env_steps is not None:
-        nearest = min(candidates, key=lambda found: abs(found[0].env_steps - at_env_steps))[0]
+        nearest = min(candidates, key=lambda found: abs(found.env_steps - at_env_steps))
         return nearest, f"the nearest to {at_env_steps:,} env steps {among}"
     chosen = _best(candidates, maximize=objective.maximize)
-    if any(is_valid for _, is_valid in candidates):
+    if any(found.is_valid for found in candidates):
         word = "highest" if objective.maximize else "lowest"
         return chosen, f"the {word} {objective.key} {among}"
     return chosen, f"the last {among}: none has a valid {objective.key}"
 
 
-def _best(candidates: list[Candidate], *, maximize: bool) -> BestCheckpoint:
+def _best(candidates: list[BestCheckpoint], *, maximize: bool) -> BestCheckpoint:
     """One whose score was not valid yet (too few games) or is NaN only wins where there is no other."""
     sign = 1.0 if maximize else -1.0
     return max(
         candidates,
-        key=lambda found: (found[1], sign * found[0].value if found[1] else found[0].env_steps),
-    )[0]
+        key=lambda found: (found.is_valid, sign * found.value if found.is_valid else found.env_steps),
+    )
 
 
-def _candidates(layout: RunLayout, trial_ids: list[str], metric: str) -> list[Candidate]:
+def _candidates(layout: RunLayout, trial_ids: list[str], metric: str) -> list[BestCheckpoint]:
     for trial_id in trial_ids:  # while it runs, nobody has looked
         refresh_checkpoints(layout, trial_id)
     return [
@@ -174,8 +173,8 @@ def export(checkpoint: BestCheckpoint, target: Path) -> None:
     partial.replace(target)
 
 
-def _candidate(trial_id: str, path: Path, metric: str, *, is_here: bool) -> Candidate | None:
-    """A checkpoint and whether its value is valid; None where it is not whole: an older one may be."""
+def _candidate(trial_id: str, path: Path, metric: str, *, is_here: bool) -> BestCheckpoint | None:
+    """A checkpoint; None where it is not whole: an older one may be."""
     try:
         if is_here:
             verify(path)
@@ -183,5 +182,5 @@ def _candidate(trial_id: str, path: Path, metric: str, *, is_here: bool) -> Cand
         value, env_steps = float(row[metric]), int(row[ENV_STEPS])
     except (RunError, LookupError, TypeError, ValueError):
         return None
-    found = BestCheckpoint(trial_id, path, metric, value, env_steps)
-    return found, math.isfinite(value) and bool(row.get(SCORE_VALID, True))
+    is_valid = math.isfinite(value) and bool(row.get(SCORE_VALID, True))
+    return BestCheckpoint(trial_id, path, metric, value, env_steps, is_valid)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.statistics import Interval, mean_difference, mean_interval
-from rlsweep.spec.human_scores import human_normalized, human_scores
+from rlsweep.spec.human_scores import human_normalized_or_nan
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,12 @@ class Summary:
 def summarize(scores: Sequence[float], env_id: str) -> Summary:
     """Of the scores of at least one whole game of an environment."""
     values = np.array(scores, dtype=float)
-    normalized = human_normalized(env_id, float(values.mean())) if env_id in human_scores() else math.nan
     return Summary(
         len(values),
         mean_interval(values[:, None]),
         float(values.std(ddof=1)) if len(values) > 1 else 0.0,
         float(np.median(values)),
-        normalized,
+        human_normalized_or_nan(env_id, float(values.mean())),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlsweep.errors import RunError, UsageError, nearest
+from rlsweep.errors import RunError, UsageError, did_you_mean, nearest
 from rlsweep.run.manifest import Continuation
 from rlsweep.store.checkpoint import PROGRESS, VALUES, read_row, verify
 from rlsweep.store.folders import delete, move
@@ -133,10 +133,7 @@ def rewind(layout: RunLayout, trial_ids: Sequence[str], at_env_steps: int) -> di
     found: dict[str, Kept] = {}
     for trial_id in trial_ids or known:
         if trial_id not in known:
-            hint = nearest(trial_id, known)
-            raise UsageError(
-                f"no trial {trial_id!r} has begun" + (f"; did you mean {hint!r}?" if hint else "")
-            )
+            raise UsageError(f"no trial {trial_id!r} has begun{did_you_mean(nearest(trial_id, known))}")
         kept = _kept(layout, trial_id, ENV_STEPS)
         if not kept and trial_ids:
             raise UsageError(f"{trial_id} has no whole checkpoint")

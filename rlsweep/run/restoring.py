@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pyarrow.fs import FileSelector, FileType
 from ray.tune import Checkpoint
 
-from rlsweep.errors import RunError
-from rlsweep.store.checkpoint import verify
+from rlsweep.store.checkpoint import first_whole
 from rlsweep.store.layout import RunLayout
 
 
@@ -25,23 +24,21 @@ def whole_checkpoint(address: str) -> Iterator[Path | None]:
         None where it is not there: it has been thinned.
 
     Raises:
-        RunError: none of them is whole.
+        RunError: none of them is whole; what is wrong with the first.
     """
     place = Checkpoint(address)
     if place.filesystem.get_file_info(place.path).type != FileType.Directory:
         yield None
         return
-    faults: list[RunError] = []
-    for candidate in (place, *_older(place)):
-        with candidate.as_directory() as folder:
-            try:
-                verify(Path(folder))
-            except RunError as error:
-                faults.append(error)
-                continue
+    with closing(_brought((place, *_older(place)))) as folders:
+        yield first_whole(folders)
+
+
+def _brought(places: Iterable[Checkpoint]) -> Generator[Path, None, None]:
+    """Each as a folder here, until the next one is asked for."""
+    for place in places:
+        with place.as_directory() as folder:
             yield Path(folder)
-            return
-    raise faults[0]
 
 
 def _older(place: Checkpoint) -> list[Checkpoint]:

@@ -72,7 +72,7 @@ def rollout_together(
         bundles: name -> from `load_bundle`; each plays games of the same seeds.
         play: how many, and how.
         video: an MP4 or GIF of all games, in the speed a person plays them; several policies side by side.
-        beside: games of each policy in one picture of the film, at most MAX_FILMED_GAMES.
+        beside: games of each policy in one picture of the film, 1 to MAX_FILMED_GAMES.
         on_game: called with the name and each game as it ends.
 
     Returns:
@@ -80,8 +80,10 @@ def rollout_together(
 
     Raises:
         UsageError: the video's name has no suffix of a known format; sticky actions of a game that is none
-            of ALE's; epsilon with continuous actions.
+            of ALE's; epsilon with continuous actions; `beside` is out of its range.
     """
+    if not 1 <= beside <= MAX_FILMED_GAMES:
+        raise UsageError(f"beside: {beside} games in one picture; allowed: 1 to {MAX_FILMED_GAMES}")
     num_envs = min(play.games, MAX_PARALLEL_GAMES if video is None else beside)
     with ExitStack() as stack:
         stages = []

@@ -11,7 +11,7 @@ import numpy as np
 from rlsweep.run.curriculum import phase_row
 from rlsweep.run.progress import Progress, number, statistic
 from rlsweep.spec import EnvSpec, Sweep
-from rlsweep.spec.human_scores import human_normalized
+from rlsweep.spec.human_scores import human_normalized_or_nan
 from rlsweep.store import rows
 
 
@@ -72,16 +72,9 @@ def _game_row(progress: Progress, env: EnvSpec) -> dict[str, float | int]:
         rows.SCORE_MEDIAN: statistic(np.median, scores),
         rows.SCORE_BEST: progress.best_game if progress.games else math.nan,
         rows.AUC: progress.score_area / progress.env_steps if progress.score_area else math.nan,
-        rows.HUMAN_NORMALIZED: _human_normalized(env.id, progress.score),
+        rows.HUMAN_NORMALIZED: human_normalized_or_nan(env.id, progress.score),
         rows.GAMES: progress.games,
         rows.GAME_ENV_STEPS: env_steps,
         rows.GAME_FRAMES: env_steps * env.frames_per_env_step,
         rows.LIVES_LOST: statistic(np.mean, np.array(progress.window_lives_lost)),
     }
-
-
-def _human_normalized(env_id: str, score: float) -> float:
-    try:
-        return human_normalized(env_id, score)
-    except KeyError:
-        return math.nan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping
 from functools import partial
@@ -18,7 +17,6 @@ from callbacks.driver.mlflow import MLflowTracker
 from callbacks.driver.points import Chosen
 from callbacks.driver.projection import RUNNING as OPEN
 from callbacks.driver.projection import TrackedSweep, TrackedTrial
-from callbacks.driver.symptoms import Finding
 from rlsweep.errors import RunError
 from rlsweep.run.tracking_store import tracking_uri
 from rlsweep.spec import Sweep, with_values
@@ -29,10 +27,11 @@ from rlsweep.store.failures import counts, read_failures
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import DIVERGED, FAILED, FINISHED, RUNNING, STOPPED, Manifest
 from rlsweep.store.rows import ENV_STEPS, PHASE_NAME
+from rlsweep.store.symptoms import read_symptoms
 
 STATUS_TAG = "rlsweep.status"
 PHASE_TAG = "rlsweep.phase"
-FINDING_TAG = "rlsweep.diagnosis."
+SYMPTOM_TAG = "rlsweep.diagnosis."
 FAILURES_TAG = "rlsweep.failures"
 ERROR_TAG = "rlsweep.error"
 """Tags of a child run: how the trial stands in words, its phase of the curriculum, with the name of a symptom
@@ -123,7 +122,7 @@ class TrackedRun:
                 "trial_id": trial_id,
                 STATUS_TAG: words,
                 **({PHASE_TAG: row[PHASE_NAME]} if row.get(PHASE_NAME) else {}),
-                **_findings(folder / RunLayout.DIAGNOSIS_JSON),
+                **{SYMPTOM_TAG + one.name: f"{one.cause}; {one.remedy}" for one in read_symptoms(folder)},
                 **_failures(folder),
             },
             status=_RUN_STATUS.get(record.status, _OTHERWISE),
@@ -159,18 +158,6 @@ def _tags(manifest: Manifest) -> dict[str, str]:
         **({MLFLOW_GIT_REPO_URL: git["repo"]} if "repo" in git else {}),
         **{f"rlsweep.version.{name}": number for name, number in manifest.versions.items()},
     }
-
-
-def _findings(diagnosis: Path) -> dict[str, str]:
-    if not diagnosis.is_file():
-        return {}
-    found = []
-    for line in diagnosis.read_text("utf-8", errors="replace").splitlines():
-        try:
-            found.append(Finding(**json.loads(line)))
-        except (ValueError, TypeError):  # cut off when its writer died
-            continue
-    return {FINDING_TAG + one.name: f"{one.cause}; {one.remedy}" for one in found}
 
 
 def _failures(folder: Path) -> dict[str, str]:

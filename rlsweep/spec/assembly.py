@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path, PurePath
 from typing import Any
 
-from rlsweep.errors import Issue, Location, SpecError, nearest
+from rlsweep.errors import Issue, Location, SpecError, did_you_mean, nearest
 from rlsweep.spec.merge import below, overlay
 from rlsweep.spec.overrides import parse_override
 from rlsweep.spec.source import Document, parse_file
@@ -58,8 +58,7 @@ class Assembly:
                 if (folder / parent).is_file():
                     return folder / parent
         known = sorted({str(found.relative_to(f)) for f in folders for found in f.glob("**/*.yaml")})
-        near = nearest(parent, known)
-        raise ValueError(f"extends {parent!r}: no such file" + (f"; did you mean {near!r}?" if near else ""))
+        raise ValueError(f"extends {parent!r}: no such file{did_you_mean(nearest(parent, known))}")
 
     def apply_profile(self, document: Document, name: str | None) -> tuple[str, ...]:
         """Lay the named profile over the document; returns the names of all."""

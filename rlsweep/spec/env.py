@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rlsweep.errors import nearest
+from rlsweep.errors import did_you_mean, nearest
 from rlsweep.spec.model import SpecModel
 from rlsweep.spec.quantities import Frames
 
@@ -185,11 +185,10 @@ def _known_id(env_id: str) -> str:
         return env_id
     if spec is not None:  # BreakoutNoFrameskip-v4 and its kin bake preprocessing into the id
         guess = nearest(f"ALE/{env_id.split('-')[0].removesuffix('NoFrameskip')}-v5", games)
-        raise ValueError(f"{env_id!r} is an old id of an ALE game; did you mean {guess!r}?")
+        raise ValueError(f"{env_id!r} is an old id of an ALE game{did_you_mean(guess)}")
     others = [name for name, known in gymnasium.registry.items() if "ale_py" not in str(known.entry_point)]
     is_game = env_id.startswith(ALE_PREFIX)
     guess = nearest(env_id if is_game else f"{ALE_PREFIX}{env_id}", games)
     guess = guess if is_game else nearest(env_id, [*others, guess.removeprefix(ALE_PREFIX)])
     guess = f"{ALE_PREFIX}{guess}" if f"{ALE_PREFIX}{guess}" in games else guess
-    hint = f"; did you mean {guess!r}?" if guess else ""
-    raise ValueError(f"no game or environment {env_id!r}; allowed: any Gymnasium id{hint}")
+    raise ValueError(f"no game or environment {env_id!r}; allowed: any Gymnasium id{did_you_mean(guess)}")

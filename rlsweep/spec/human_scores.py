@@ -20,6 +20,7 @@ actions, are on the same scale but not strictly comparable.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -54,3 +55,8 @@ def human_normalized(env_id: str, score: float) -> float:
     """
     scores = human_scores()[env_id]
     return (score - scores.random) / (scores.human - scores.random)
+
+
+def human_normalized_or_nan(env_id: str, score: float) -> float:
+    """The same; NaN where the scale of the game is not known."""
+    return human_normalized(env_id, score) if env_id in human_scores() else math.nan

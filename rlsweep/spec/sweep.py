@@ -18,7 +18,7 @@ from rlsweep.spec.network import NetworkSpec
 from rlsweep.spec.quantities import FRAMES_PER_ENV_STEP, Bytes, EnvSteps, EnvStepsFrom0
 from rlsweep.spec.resources import ResourceSpec
 from rlsweep.spec.scheduling import BudgetSpec, FifoSpec, PositiveInt, SchedulerSpec, StopSpec
-from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Objectives, ObjectiveSpec, SearchSpec
+from rlsweep.spec.search import MAX_SEEDS, ConfirmSpec, Objectives, SearchSpec
 from rlsweep.store.layout import is_name
 from rlsweep.store.manifest import ENV_ID
 from rlsweep.store.rows import TRACKED_KEYS
@@ -165,11 +165,6 @@ class Sweep(SpecModel):
     def as_written(self) -> dict[str, Any]:
         """A copy of the data that the sweep was parsed from, quantities and all."""
         return copy.deepcopy(self._written)
-
-    @property
-    def main_objective(self) -> ObjectiveSpec:
-        """The first objective: by it schedulers compare, checkpoints are kept and tables are ordered."""
-        return self.objective[0]
 
     @property
     def games(self) -> tuple[str, ...]:

@@ -1,12 +1,17 @@
-"""Lines at the end of files, whole or not at all."""
+"""Lines at the end of files, whole or not at all, and lines of JSON read again."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 logger = logging.getLogger(__name__)
+
+Record = TypeVar("Record")
 
 
 class Appender:
@@ -54,6 +59,23 @@ class Appender:
             return
         self._known.add(path)
         del self._waiting[path]
+
+
+def read_lines(path: Path, as_record: Callable[[Any], Record]) -> list[Record]:
+    """The lines of JSON in a file, as records; a file that is not there has none.
+
+    Args:
+        path: of the file.
+        as_record: makes the record of what a line holds. A line is left out where it raises LookupError,
+            TypeError or ValueError, as is one that is no JSON: its writer was killed.
+    """
+    found = []
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            found.append(as_record(json.loads(line)))
+        except (LookupError, TypeError, ValueError):
+            continue
+    return found
 
 
 def _ends_its_line(path: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +89,26 @@ def newest_whole(folder: Path) -> Path:
     """
     known = RunLayout(folder.parent.parent).checkpoint_folders(folder.parent.name)
     before = known[: known.index(folder)] if folder in known else []
+    return first_whole((folder, *reversed(before)))
+
+
+def first_whole(folders: Iterable[Path]) -> Path:
+    """The first of some checkpoints that is whole.
+
+    Args:
+        folders: at least one; each is asked for when the one before is not whole.
+
+    Raises:
+        RunError: none is; what is wrong with the first.
+    """
     faults = []
-    for candidate in (folder, *reversed(before)):
+    for folder in folders:
         try:
-            verify(candidate)
+            verify(folder)
         except RunError as error:
             faults.append(error)
         else:
-            return candidate
+            return folder
     raise faults[0]
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from rlsweep.store.append import read_lines
 from rlsweep.store.layout import RunLayout
 
 FailureClass = Literal[
@@ -69,14 +70,7 @@ class Failure:
 
 def read_failures(folder: Path) -> list[Failure]:
     """The failures of a trial, oldest first; a line that is cut off is left out."""
-    path = folder / RunLayout.FAILURES_JSON
-    found = []
-    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
-        try:
-            found.append(Failure(**json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return found
+    return read_lines(folder / RunLayout.FAILURES_JSON, lambda fields: Failure(**fields))
 
 
 def counts(failures: list[Failure]) -> str:

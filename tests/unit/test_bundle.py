@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlsweep.cli.bests import rollouts_text
 from rlsweep.errors import BundleError, RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, WEIGHTS, load_bundle, save_bundle
 from rlsweep.rl.environments import make_playing_environment
@@ -20,7 +21,7 @@ from rlsweep.rl.play import play_games
 from rlsweep.rl.policies import ActorCritic, QNetwork
 from rlsweep.run.film import CAPTION_HEIGHT, GAP, Panel, mosaic
 from rlsweep.run.game_statistics import difference, summarize
-from rlsweep.run.rollout import Play, rollout, rollout_together
+from rlsweep.run.rollout import MAX_FILMED_GAMES, Play, rollout, rollout_together
 from rlsweep.spec import load
 
 ROOT = Path(__file__).parents[2]
@@ -237,6 +238,20 @@ def test_several_policies_in_one_film_each_with_its_games(tmp_path: Path) -> Non
     width, height = reader.get_meta_data()["size"]
     panel = (2 * 160 + GAP, 2 * 210 + CAPTION_HEIGHT + GAP)
     assert (width, height) == (2 * 2 * panel[0] + 4 * GAP, 2 * panel[1]), "two by two of each, side by side"
+
+
+@pytest.mark.parametrize("beside", [0, MAX_FILMED_GAMES + 1])
+def test_no_picture_holds_any_number_of_games(beside: int) -> None:
+    with pytest.raises(UsageError, match=f"beside: {beside} games in one picture; allowed: 1 to 16"):
+        rollout_together({}, Play(1), beside=beside)
+
+
+def test_what_is_said_of_policies_that_played() -> None:
+    summary, gif = summarize([2.0], "CartPole-v1"), Path("film.gif")
+    assert rollouts_text(["a"], [summary], [], None) == str(summary)
+    assert rollouts_text(["a", "b"], [summary] * 2, ["+0.00"], gif).splitlines() == [
+        *(f"a: {summary}", f"b: {summary}", "a against b: +0.00", "video: film.gif")
+    ]
 
 
 def test_a_mosaic_of_pictures_with_captions() -> None:

@@ -23,12 +23,10 @@ from rlsweep.run.doctor_cluster import ClusterFacts, cluster_findings, judge_ans
 from rlsweep.run.doctor_disk import (
     GIB,
     Session,
-    Volume,
     judge_sessions,
     judge_shared_memory,
     judge_volume,
     read_sessions,
-    read_volume,
 )
 from rlsweep.run.doctor_finding import Finding, Level, counted, size_text
 from rlsweep.run.doctor_gpus import Gpu, Torch, judge_gpus
@@ -37,6 +35,7 @@ from rlsweep.run.doctor_process_facts import ProcessFacts, read_processes
 from rlsweep.run.doctor_processes import judge_processes
 from rlsweep.run.doctor_runs import RunFacts, judge_runs, run_findings
 from rlsweep.run.doctor_versions import judge_versions, version_findings, wanted_versions
+from rlsweep.run.volume import Volume, read_volume
 from rlsweep.store.layout import Storage
 from rlsweep.store.manifest import Manifest, Objective, TrialRecord
 

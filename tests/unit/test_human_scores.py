@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import FrozenInstanceError
 
 import ale_py
 import gymnasium
 import pytest
 
-from rlsweep.spec.human_scores import GameScores, human_normalized, human_scores
+from rlsweep.spec.human_scores import GameScores, human_normalized, human_normalized_or_nan, human_scores
 
 
 def test_the_table_holds_the_57_games_by_their_registered_ids() -> None:
@@ -56,9 +57,10 @@ def test_a_score_is_put_on_the_scale_from_random_to_human(
 
 
 @pytest.mark.parametrize("env_id", ["ALE/Tetris-v5", "CartPole-v1", "BreakoutNoFrameskip-v4", "breakout"])
-def test_a_game_outside_the_table_is_a_key_error(env_id: str) -> None:
+def test_a_game_outside_the_table_has_no_scale(env_id: str) -> None:
     with pytest.raises(KeyError, match=env_id):
         human_normalized(env_id, 1.0)
+    assert math.isnan(human_normalized_or_nan(env_id, 1.0))
 
 
 def test_the_table_is_read_once_and_cannot_be_changed() -> None:

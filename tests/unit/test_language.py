@@ -185,9 +185,9 @@ def test_values_of_a_spec_by_path(write_spec: Callable[..., Path]) -> None:
 
 def test_another_measure_is_another_objective(write_spec: Callable[..., Path]) -> None:
     found = sweep(PONG, write_spec, "objective={metric: score, goal: maximize}", "objective.over_seeds=iqm")
-    assert (found.main_objective.key, found.main_objective.over_seeds) == ("score", "iqm")
+    assert [(one.key, one.over_seeds) for one in found.objective] == [("score", "iqm")]
     text = "extends: base/atari_ppo.yaml\nname: child\nobjective: {env_steps_to: 18, goal: minimize}\n"
-    assert sweep(text, write_spec).main_objective.key == "env_steps_to/18"
+    assert [one.key for one in sweep(text, write_spec).objective] == ["env_steps_to/18"]
 
 
 def test_objectives_are_one_or_several(write_spec: Callable[..., Path]) -> None:

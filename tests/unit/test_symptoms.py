@@ -10,7 +10,8 @@ import pytest
 
 from callbacks.driver import symptoms
 from callbacks.driver.diagnose import Diagnose
-from callbacks.driver.symptoms import RULES, Finding, Rule
+from callbacks.driver.symptoms import RULES, Rule
+from rlsweep.store.symptoms import Symptom
 
 Row = dict[str, Any]
 ROW: Row = {"env_steps": 0, "games": 0, "score": 1.0, "timestamp": 0}
@@ -76,7 +77,7 @@ def test_values_that_are_no_numbers_are_no_symptom(rule: Rule) -> None:
     assert rule(nowhere) is None
 
 
-def test_findings_say_figures_and_a_remedy() -> None:
+def test_symptoms_say_figures_and_a_remedy() -> None:
     for rule, trial in SICK.items():
         found = rule(trial)
         assert found is not None
@@ -87,8 +88,8 @@ def test_findings_say_figures_and_a_remedy() -> None:
 def test_each_symptom_of_a_trial_is_told_once() -> None:
     told: list[tuple[str, str]] = []
 
-    def tell(trial_id: str, finding: Finding) -> None:
-        told.append((trial_id, finding.name))
+    def tell(trial_id: str, symptom: Symptom) -> None:
+        told.append((trial_id, symptom.name))
 
     diagnose = Diagnose([tell])
     for row in SICK[symptoms.collapsed_entropy]:

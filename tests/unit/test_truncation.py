@@ -16,6 +16,7 @@ from rlsweep.store.checkpoint import newest_whole, read_row, verify, write_manif
 from rlsweep.store.failures import Failure, read_failures
 from rlsweep.store.layout import RunLayout
 from rlsweep.store.manifest import Manifest, Objective, TrialRecord
+from rlsweep.store.symptoms import Symptom, read_symptoms
 
 ROWS = [
     {"env_steps": steps, "training_iteration": index + 1, "score": score, "score_valid": True}
@@ -60,6 +61,14 @@ def test_failures_lose_only_the_line_that_is_cut(tmp_path: Path) -> None:
         found = read_failures(tmp_path)
         assert found == [one] * len(found)
         assert len(found) == (cut + 1) // len(one.line())
+
+
+def test_a_diagnosis_loses_only_the_line_that_is_cut(tmp_path: Path) -> None:
+    one = Symptom("dead_policy", "one action alone", "raise the entropy")
+    whole = (one.line() * 2).encode()
+    for cut in cuts(whole):
+        (tmp_path / RunLayout.DIAGNOSIS_JSON).write_bytes(whole[:cut])
+        assert read_symptoms(tmp_path) == [one] * ((cut + 1) // len(one.line()))
 
 
 def test_a_seal_that_is_cut_is_none(tmp_path: Path) -> None:

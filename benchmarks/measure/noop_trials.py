@@ -17,8 +17,8 @@ from typing import Any
 from ray import cloudpickle
 from ray.tune import PlacementGroupFactory, Trainable
 
-from benchmarks.measure.stopwatch import report
-from benchmarks.measure.work import ROOT
+from benchmarks import ROOT
+from benchmarks.measure.stopwatch import cpu_seconds, report
 from rlsweep.plan import Plan, make
 from rlsweep.run.launch import launch
 from rlsweep.run.progress import Progress
@@ -32,7 +32,7 @@ from rlsweep.store.manifest import FINISHED
 ENV_STEPS = 512
 
 
-class NoTraining(Trainable):
+class OneRow(Trainable):
     """A trial with one row that says nothing."""
 
     row: dict[str, Any]
@@ -52,11 +52,11 @@ class NoTraining(Trainable):
         """Nothing to save."""
 
 
-def no_training_for(plan: Plan) -> type[NoTraining]:
+def one_row_for(plan: Plan) -> type[OneRow]:
     """What `launch` makes trials of."""
     progress = Progress(env_steps=ENV_STEPS)
     row = result_row(plan.sweep, progress, {}, parallel_games=1, new_env_steps=ENV_STEPS, seconds=1.0)
-    return type("NoTraining", (NoTraining,), {"row": row})
+    return type("OneRow", (OneRow,), {"row": row})
 
 
 def main() -> None:
@@ -68,21 +68,16 @@ def main() -> None:
     overrides = [f"name=bench_driver_{trials}", f"seeds={trials}", f"stop.env_steps={ENV_STEPS}"]
     sweep = load("base/cartpole_ppo.yaml", overrides=overrides, root=ROOT).sweep
     with tempfile.TemporaryDirectory() as folder, ray_session() as machine:
-        cpu, started = _cpu_seconds(), time.perf_counter()
+        cpu, started = cpu_seconds(), time.perf_counter()
         plan = make(sweep, machine)
-        launched = launch(plan, Storage(Path(folder)), make_trainable=no_training_for)
-        seconds = _cpu_seconds() - cpu
+        launched = launch(plan, Storage(Path(folder)), make_trainable=one_row_for)
+        seconds = cpu_seconds() - cpu
         wall_seconds = time.perf_counter() - started
     ended = [record.status for record in launched.manifest.trials]
     if ended != [FINISHED] * trials:
         sys.exit(f"of {trials} trials {ended.count(FINISHED)} finished")
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report(seconds, memory_mib=peak_mib, wall_seconds=wall_seconds, trials=trials)
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":
