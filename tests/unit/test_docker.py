@@ -23,6 +23,7 @@ import yaml
 from compose_file import DOCKER, compose_file
 from mlflow.cli import server
 from ray.scripts.scripts import start
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = compose_file()
@@ -208,3 +209,62 @@ def test_secrets_are_made_once_and_reach_a_command(tmp_path: Path) -> None:
     assert done.stdout.strip() == made["postgres_password"]
     (folder / "postgres_password").write_text("")
     assert subprocess.run(run, env=environment, capture_output=True).returncode == 78
+
+
+CLIENT = """
+import json, os
+from pathlib import Path
+from types import SimpleNamespace
+
+SEEN = Path(os.environ["SEEN"])
+
+
+class Status(str):
+    def is_terminal(self):
+        return self in ("STOPPED", "FAILED")
+
+
+def job(name, pid):
+    ended = [one for one in ("STOPPED", "FAILED") if (SEEN / f"{name}-{one}").exists()]
+    driver = SimpleNamespace(pid=str(pid)) if pid else None
+    return SimpleNamespace(submission_id=name, status=Status(*ended or ["RUNNING"]), driver_info=driver)
+
+
+class JobSubmissionClient:
+    def __init__(self, address):
+        (SEEN / "address").write_text(address)
+
+    def list_jobs(self):
+        (SEEN / "none-FAILED").touch()
+        sweep = job("sweep", int(os.environ["DRIVER"]))
+        return [sweep, job("none", None), SimpleNamespace(submission_id=None)]
+
+    def stop_job(self, name):
+        (SEEN / f"{name}-STOPPED").touch()
+"""
+"""Of Ray's jobs: one that runs, one without a driver that has ended, and somebody's driver that is no job."""
+
+
+@pytest.mark.parametrize("option", ["--signal", ""])
+def test_jobs_are_stopped_by_ray_or_fail_by_a_signal(option: str, tmp_path: Path) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").touch()
+    (tmp_path / "ray" / "job_submission.py").write_text(CLIENT)
+    trap = f"trap 'echo told >> {tmp_path}/told; sleep 2; touch {tmp_path}/sweep-FAILED; exit 143' TERM"
+    driver = subprocess.Popen(["bash", "-c", f"{trap}; touch {tmp_path}/up; while :; do sleep 0.1; done"])
+    try:
+        wait_until((tmp_path / "up").exists, driver)
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SEEN": str(tmp_path)}
+        command = [sys.executable, str(DOCKER / "stop-jobs"), *option.split(), "http://127.0.0.1:1234"]
+        subprocess.run(command, env={**environment, "DRIVER": str(driver.pid)}, check=True)
+        assert (tmp_path / "address").read_text() == "http://127.0.0.1:1234"
+        if option:
+            assert driver.wait() == 143
+            assert (tmp_path / "told").read_text() == "told\n", "a second signal would end the sweep at once"
+            assert not (tmp_path / "sweep-STOPPED").exists()
+        else:
+            assert driver.poll() is None
+            assert (tmp_path / "sweep-STOPPED").exists()
+    finally:
+        driver.kill()
+        driver.wait()

@@ -52,8 +52,17 @@ def test_a_slip_in_a_manifest_is_seen() -> None:
         jsonschema.Draft202012Validator(KUBERAY).validate(slipped)
 
 
+def stop_command(found: dict[str, Any]) -> list[str]:
+    """Of a cluster, what its head's preStop runs."""
+    (container,) = found["headGroupSpec"]["template"]["spec"]["containers"]
+    command: list[str] = container["lifecycle"]["preStop"]["exec"]["command"]
+    return command
+
+
 def test_the_job_brings_the_cluster_of_the_other_manifest() -> None:
-    assert cluster("rayjob") == cluster("raycluster")
+    job, stays = cluster("rayjob"), cluster("raycluster")
+    assert stop_command(job).pop(1) == "--signal", "a job that is STOPPED is not started again"
+    assert job == stays
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
@@ -96,7 +105,7 @@ def test_trials_have_the_time_for_their_checkpoints(name: str) -> None:
     (container,) = pod["containers"]
     seconds = {one["name"]: one.get("value") for one in container["env"]}["RAY_JOB_STOP_WAIT_TIME_S"]
     assert int(seconds) + 10 == SWEEP_STOPS < pod["terminationGracePeriodSeconds"]
-    assert container["lifecycle"]["preStop"]["exec"]["command"][0] == "stop-jobs"
+    assert stop_command(cluster(name))[0] == "stop-jobs"
 
 
 def test_the_cluster_launcher_knows_every_field() -> None:
