@@ -211,6 +211,22 @@ def test_secrets_are_made_once_and_reach_a_command(tmp_path: Path) -> None:
     assert subprocess.run(run, env=environment, capture_output=True).returncode == 78
 
 
+def test_a_login_shell_finds_the_programs() -> None:
+    """Ray's cluster launcher starts those; Debian's /etc/profile sets PATH anew, and then reads profile.d."""
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    (path,) = re.findall(r"^ENV (PATH=\S+)", last, re.MULTILINE)
+    assert re.findall(r"echo '(.*)' > /etc/profile\.d/\w+\.sh", last) == [path]
+
+
+def test_the_head_of_rays_launcher_has_what_it_starts_workers_by() -> None:
+    installed = re.search(r"apt-get install .*--no-install-recommends ([\w -]+\w)", DOCKERFILE)
+    assert installed
+    runner = Path(ray.__file__).parent / "autoscaler" / "_private" / "command_runner.py"
+    programs = set(re.findall(r'\["(ssh|rsync)"', runner.read_text("utf-8")))
+    assert programs == {"ssh", "rsync"}
+    assert {"openssh-client", "rsync"} <= set(installed[1].split())
+
+
 CLIENT = """
 import json, os
 from pathlib import Path

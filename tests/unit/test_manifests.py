@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import kubernetes_validate
 import pytest
 import ray
 import yaml
+from ray.autoscaler._private.aws.config import _check_ami, _configure_iam_role, _configure_security_group
 from ray.scripts.scripts import start
 
 ROOT = Path(__file__).parents[2]
@@ -109,8 +111,7 @@ def test_trials_have_the_time_for_their_checkpoints(name: str) -> None:
 
 
 def test_the_cluster_launcher_knows_every_field() -> None:
-    text = (DOCKER / "ray-up" / "aws.yaml").read_text("utf-8")
-    found = yaml.safe_load(text)
+    found = yaml.safe_load((DOCKER / "ray-up" / "aws.yaml").read_text("utf-8"))
     schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
     jsonschema.validate(found, json.loads(schema.read_text("utf-8")))
     assert found["docker"]["image"].endswith(f"/rlsweep:{VERSION}-cuda")
@@ -119,6 +120,15 @@ def test_the_cluster_launcher_knows_every_field() -> None:
     for line in found["head_start_ray_commands"] + found["worker_start_ray_commands"]:
         if line.startswith("ray start"):
             start.make_context("start", line.split()[2:])
-    (door,) = found["provider"]["security_group"]["IpPermissions"]
-    assert (door["FromPort"], door["ToPort"]) == (22, 22)
-    assert "0.0.0.0/0" not in text
+
+
+def test_the_cluster_launcher_is_left_no_choice_that_is_too_wide() -> None:
+    found = yaml.safe_load((DOCKER / "ray-up" / "aws.yaml").read_text("utf-8"))
+    nodes = {name: one["node_config"] for name, one in found["available_node_types"].items()}
+    unchanged = deepcopy(found)
+    assert _configure_security_group(found) == unchanged, "else Ray makes a group that is open to everybody"
+    _check_ami(found)
+    assert _configure_iam_role(found) == unchanged
+    profiles = {node["IamInstanceProfile"]["Name"] for node in nodes.values()}
+    assert len(profiles) == len(nodes), "what the head may do to instances, trials may not"
+    assert not any("--shm-size" in option for option in found["docker"]["run_options"]), "Ray measures it"
