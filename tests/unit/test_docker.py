@@ -113,6 +113,7 @@ def test_a_service_is_watched_and_reached_from_this_machine_alone(name: str) -> 
         assert port.startswith("127.0.0.1:"), port
         host, inside = port.split(":")[1:]
         assert host == inside, "by this name MLflow is called from both sides"
+    assert name == "postgres" or service["cap_drop"] == ["ALL"], "that one begins as root"
     assert "network_mode" not in service
     assert not service.get("privileged")
 
@@ -147,7 +148,12 @@ def test_ray_knows_the_options(name: str) -> None:
     assert found["head"] == (name == "head")
     if name != "head":
         head = start.make_context("start", SERVICES["head"]["command"][2:]).params
-        assert found["address"] == f"{head['node_ip_address']}:{head['port']}"
+        assert found["address"] == f"head:{head['port']}"
+
+
+def test_postgresql_is_healthy_where_it_can_be_reached() -> None:
+    """While its image makes the database, a server answers by its socket alone."""
+    assert "--host=127.0.0.1" in SERVICES["postgres"]["healthcheck"]["test"]
 
 
 def test_mlflow_knows_the_options() -> None:
@@ -209,6 +215,34 @@ def test_secrets_are_made_once_and_reach_a_command(tmp_path: Path) -> None:
     assert done.stdout.strip() == made["postgres_password"]
     (folder / "postgres_password").write_text("")
     assert subprocess.run(run, env=environment, capture_output=True).returncode == 78
+
+
+GB = 10**9
+MACHINES = [8 * GB, 30 * GB, 40 * GB, 64 * GB, 2000 * GB]
+
+
+@pytest.mark.parametrize("memory", MACHINES)
+@pytest.mark.parametrize("name", ["head", "worker", "cuda-worker"])
+def test_rays_object_store_fits_into_shared_memory(
+    name: str, memory: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    size = re.fullmatch(r"(\d+)gb", SERVICES[name]["shm_size"])
+    assert size
+    monkeypatch.setattr(ray._private.utils, "get_shared_memory_bytes", lambda: int(size[1]) * 2**30)
+    monkeypatch.setattr(ray._common.utils, "get_system_memory", lambda: memory)
+    wanted = ray._private.utils.resolve_object_store_memory(memory)
+    folder, _, _ = ray._private.services.determine_plasma_store_config(wanted, str(tmp_path))
+    assert folder == "/dev/shm"
+
+
+def test_a_head_that_cannot_stop_its_jobs_is_stopped_all_the_same(tmp_path: Path) -> None:
+    """A hook that fails ends `docker compose down`."""
+    (hook,) = SERVICES["head"]["pre_stop"]
+    (tmp_path / "stop-jobs").write_text('#!/bin/sh\necho "$@"; exit 1\n')
+    (tmp_path / "stop-jobs").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(hook["command"], env=path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "http://127.0.0.1:8265\n")
 
 
 def test_a_login_shell_finds_the_programs() -> None:
