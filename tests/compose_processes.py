@@ -151,10 +151,8 @@ class Services:
     def stop(self, name: str) -> None:
         """As `docker compose stop` does: what is to be run before, then SIGTERM."""
         running = self.running[name]
-        for hook in running.service.get("pre_stop", []):
-            subprocess.run(
-                [*running.service["entrypoint"], *hook["command"]], env=running.environment, check=True
-            )
+        for hook in running.service.get("pre_stop", []):  # run as by `exec`, without the entry point
+            subprocess.run(hook["command"], env=running.environment, check=True)
         running.tell(signal.SIGTERM)
 
     def down(self) -> None:

@@ -23,6 +23,7 @@ import yaml
 from compose_file import DOCKER, compose_file
 from mlflow.cli import server
 from ray.scripts.scripts import start
+from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = compose_file()
@@ -112,6 +113,7 @@ def test_a_service_is_watched_and_reached_from_this_machine_alone(name: str) -> 
         assert port.startswith("127.0.0.1:"), port
         host, inside = port.split(":")[1:]
         assert host == inside, "by this name MLflow is called from both sides"
+    assert name == "postgres" or service["cap_drop"] == ["ALL"], "that one begins as root"
     assert "network_mode" not in service
     assert not service.get("privileged")
 
@@ -146,7 +148,12 @@ def test_ray_knows_the_options(name: str) -> None:
     assert found["head"] == (name == "head")
     if name != "head":
         head = start.make_context("start", SERVICES["head"]["command"][2:]).params
-        assert found["address"] == f"{head['node_ip_address']}:{head['port']}"
+        assert found["address"] == f"head:{head['port']}"
+
+
+def test_postgresql_is_healthy_where_it_can_be_reached() -> None:
+    """While its image makes the database, a server answers by its socket alone."""
+    assert "--host=127.0.0.1" in SERVICES["postgres"]["healthcheck"]["test"]
 
 
 def test_mlflow_knows_the_options() -> None:
@@ -208,3 +215,106 @@ def test_secrets_are_made_once_and_reach_a_command(tmp_path: Path) -> None:
     assert done.stdout.strip() == made["postgres_password"]
     (folder / "postgres_password").write_text("")
     assert subprocess.run(run, env=environment, capture_output=True).returncode == 78
+
+
+GB = 10**9
+MACHINES = [8 * GB, 30 * GB, 40 * GB, 64 * GB, 2000 * GB]
+
+
+@pytest.mark.parametrize("memory", MACHINES)
+@pytest.mark.parametrize("name", ["head", "worker", "cuda-worker"])
+def test_rays_object_store_fits_into_shared_memory(
+    name: str, memory: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    size = re.fullmatch(r"(\d+)gb", SERVICES[name]["shm_size"])
+    assert size
+    monkeypatch.setattr(ray._private.utils, "get_shared_memory_bytes", lambda: int(size[1]) * 2**30)
+    monkeypatch.setattr(ray._common.utils, "get_system_memory", lambda: memory)
+    wanted = ray._private.utils.resolve_object_store_memory(memory)
+    folder, _, _ = ray._private.services.determine_plasma_store_config(wanted, str(tmp_path))
+    assert folder == "/dev/shm"
+
+
+def test_a_head_that_cannot_stop_its_jobs_is_stopped_all_the_same(tmp_path: Path) -> None:
+    """A hook that fails ends `docker compose down`."""
+    (hook,) = SERVICES["head"]["pre_stop"]
+    (tmp_path / "stop-jobs").write_text('#!/bin/sh\necho "$@"; exit 1\n')
+    (tmp_path / "stop-jobs").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(hook["command"], env=path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "http://127.0.0.1:8265\n")
+
+
+def test_a_login_shell_finds_the_programs() -> None:
+    """Ray's cluster launcher starts those; Debian's /etc/profile sets PATH anew, and then reads profile.d."""
+    last = DOCKERFILE.rpartition("\nFROM ")[2]
+    (path,) = re.findall(r"^ENV (PATH=\S+)", last, re.MULTILINE)
+    assert re.findall(r"echo '(.*)' > /etc/profile\.d/\w+\.sh", last) == [path]
+
+
+def test_the_head_of_rays_launcher_has_what_it_starts_workers_by() -> None:
+    installed = re.search(r"apt-get install .*--no-install-recommends ([\w -]+\w)", DOCKERFILE)
+    assert installed
+    runner = Path(ray.__file__).parent / "autoscaler" / "_private" / "command_runner.py"
+    programs = set(re.findall(r'\["(ssh|rsync)"', runner.read_text("utf-8")))
+    assert programs == {"ssh", "rsync"}
+    assert {"openssh-client", "rsync"} <= set(installed[1].split())
+
+
+CLIENT = """
+import json, os
+from pathlib import Path
+from types import SimpleNamespace
+
+SEEN = Path(os.environ["SEEN"])
+
+
+class Status(str):
+    def is_terminal(self):
+        return self in ("STOPPED", "FAILED")
+
+
+def job(name, pid):
+    ended = [one for one in ("STOPPED", "FAILED") if (SEEN / f"{name}-{one}").exists()]
+    driver = SimpleNamespace(pid=str(pid)) if pid else None
+    return SimpleNamespace(submission_id=name, status=Status(*ended or ["RUNNING"]), driver_info=driver)
+
+
+class JobSubmissionClient:
+    def __init__(self, address):
+        (SEEN / "address").write_text(address)
+
+    def list_jobs(self):
+        (SEEN / "none-FAILED").touch()
+        sweep = job("sweep", int(os.environ["DRIVER"]))
+        return [sweep, job("none", None), SimpleNamespace(submission_id=None)]
+
+    def stop_job(self, name):
+        (SEEN / f"{name}-STOPPED").touch()
+"""
+"""Of Ray's jobs: one that runs, one without a driver that has ended, and somebody's driver that is no job."""
+
+
+@pytest.mark.parametrize("option", ["--signal", ""])
+def test_jobs_are_stopped_by_ray_or_fail_by_a_signal(option: str, tmp_path: Path) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").touch()
+    (tmp_path / "ray" / "job_submission.py").write_text(CLIENT)
+    trap = f"trap 'echo told >> {tmp_path}/told; sleep 2; touch {tmp_path}/sweep-FAILED; exit 143' TERM"
+    driver = subprocess.Popen(["bash", "-c", f"{trap}; touch {tmp_path}/up; while :; do sleep 0.1; done"])
+    try:
+        wait_until((tmp_path / "up").exists, driver)
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "SEEN": str(tmp_path)}
+        command = [sys.executable, str(DOCKER / "stop-jobs"), *option.split(), "http://127.0.0.1:1234"]
+        subprocess.run(command, env={**environment, "DRIVER": str(driver.pid)}, check=True)
+        assert (tmp_path / "address").read_text() == "http://127.0.0.1:1234"
+        if option:
+            assert driver.wait() == 143
+            assert (tmp_path / "told").read_text() == "told\n", "a second signal would end the sweep at once"
+            assert not (tmp_path / "sweep-STOPPED").exists()
+        else:
+            assert driver.poll() is None
+            assert (tmp_path / "sweep-STOPPED").exists()
+    finally:
+        driver.kill()
+        driver.wait()

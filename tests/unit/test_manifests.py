@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import kubernetes_validate
 import pytest
 import ray
 import yaml
+from ray.autoscaler._private.aws.config import _check_ami, _configure_iam_role, _configure_security_group
 from ray.scripts.scripts import start
 
 ROOT = Path(__file__).parents[2]
@@ -52,8 +54,17 @@ def test_a_slip_in_a_manifest_is_seen() -> None:
         jsonschema.Draft202012Validator(KUBERAY).validate(slipped)
 
 
+def stop_command(found: dict[str, Any]) -> list[str]:
+    """Of a cluster, what its head's preStop runs."""
+    (container,) = found["headGroupSpec"]["template"]["spec"]["containers"]
+    command: list[str] = container["lifecycle"]["preStop"]["exec"]["command"]
+    return command
+
+
 def test_the_job_brings_the_cluster_of_the_other_manifest() -> None:
-    assert cluster("rayjob") == cluster("raycluster")
+    job, stays = cluster("rayjob"), cluster("raycluster")
+    assert stop_command(job).pop(1) == "--signal", "a job that is STOPPED is not started again"
+    assert job == stays
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
@@ -96,12 +107,11 @@ def test_trials_have_the_time_for_their_checkpoints(name: str) -> None:
     (container,) = pod["containers"]
     seconds = {one["name"]: one.get("value") for one in container["env"]}["RAY_JOB_STOP_WAIT_TIME_S"]
     assert int(seconds) + 10 == SWEEP_STOPS < pod["terminationGracePeriodSeconds"]
-    assert container["lifecycle"]["preStop"]["exec"]["command"][0] == "stop-jobs"
+    assert stop_command(cluster(name))[0] == "stop-jobs"
 
 
 def test_the_cluster_launcher_knows_every_field() -> None:
-    text = (DOCKER / "ray-up" / "aws.yaml").read_text("utf-8")
-    found = yaml.safe_load(text)
+    found = yaml.safe_load((DOCKER / "ray-up" / "aws.yaml").read_text("utf-8"))
     schema = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
     jsonschema.validate(found, json.loads(schema.read_text("utf-8")))
     assert found["docker"]["image"].endswith(f"/rlsweep:{VERSION}-cuda")
@@ -110,6 +120,15 @@ def test_the_cluster_launcher_knows_every_field() -> None:
     for line in found["head_start_ray_commands"] + found["worker_start_ray_commands"]:
         if line.startswith("ray start"):
             start.make_context("start", line.split()[2:])
-    (door,) = found["provider"]["security_group"]["IpPermissions"]
-    assert (door["FromPort"], door["ToPort"]) == (22, 22)
-    assert "0.0.0.0/0" not in text
+
+
+def test_the_cluster_launcher_is_left_no_choice_that_is_too_wide() -> None:
+    found = yaml.safe_load((DOCKER / "ray-up" / "aws.yaml").read_text("utf-8"))
+    nodes = {name: one["node_config"] for name, one in found["available_node_types"].items()}
+    unchanged = deepcopy(found)
+    assert _configure_security_group(found) == unchanged, "else Ray makes a group that is open to everybody"
+    _check_ami(found)
+    assert _configure_iam_role(found) == unchanged
+    profiles = {node["IamInstanceProfile"]["Name"] for node in nodes.values()}
+    assert len(profiles) == len(nodes), "what the head may do to instances, trials may not"
+    assert not any("--shm-size" in option for option in found["docker"]["run_options"]), "Ray measures it"

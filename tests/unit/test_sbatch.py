@@ -19,7 +19,16 @@ JOB = str(10**8 + os.getpid())
 """Its folder in /tmp is no other test's."""
 
 PROGRAMS = {
-    "srun": 'while [ "${1#--}" != "$1" ]; do shift; done; exec "$@"',
+    # A step: its tasks are a group of processes. SIGTERM to srun itself is SIGKILL to them.
+    "srun": """while [ "${1#--}" != "$1" ]; do shift; done
+        setsid "$@" & step=$!
+        touch "$SEEN/step-$step"
+        trap 'kill -KILL -- "-$step"' TERM
+        wait "$step" || wait "$step" || true""",
+    "scancel": """[ "$*" = "--signal=TERM $SLURM_JOB_ID" ] || exit 1  # without --batch: steps alone
+        for step in "$SEEN"/step-*; do kill -TERM -- "-${step##*-}"; done""",
+    "getent": 'for address in $ADDRESSES; do echo "$address STREAM $2"; done',
+    "hostname": 'echo "fd00::1 192.0.2.9 192.0.2.10 "',
     "scontrol": """case $1 in
         show) echo localhost; [ "$NODES" = 1 ] || echo other;;
         *) echo "$@" >> "$SEEN/slurm";;
@@ -65,6 +74,7 @@ def run(tmp_path: Path, seen: Path) -> Start:
             "SEEN": str(seen),
             "NODES": "1",
             "CODE": "",
+            "ADDRESSES": "192.0.2.7 192.0.2.8",
         }
         slurm = {"SLURM_JOB_ID": JOB, "SLURM_JOB_NODELIST": "localhost", "SLURM_CPUS_PER_TASK": "2"}
         return subprocess.Popen(
@@ -124,7 +134,7 @@ def test_ray_starts_on_every_node(run: Start, seen: Path) -> None:
         (path.read_text().split() for path in seen.glob("ray-*")), key=lambda one: "--head" not in one
     )
     first = start.make_context("start", head).params
-    assert first["node_ip_address"] == "127.0.0.1"
+    assert first["node_ip_address"] == "192.0.2.7"
     assert first["dashboard_host"] == "127.0.0.1"
     second = start.make_context("start", worker).params
     assert second["address"] == f"{first['node_ip_address']}:{first['port']}"
@@ -132,6 +142,15 @@ def test_ray_starts_on_every_node(run: Start, seen: Path) -> None:
     assert environment["RAY_ADDRESS"] == second["address"]
     assert environment["RAY_AUTH_MODE"] == "token"
     assert "RAY_AUTH_TOKEN" not in environment
+
+
+@pytest.mark.parametrize("addresses", ["127.0.1.1", "127.0.0.1 127.0.1.1", ""])
+def test_no_other_node_is_sent_to_its_own_loopback(run: Start, seen: Path, addresses: str) -> None:
+    process = run("breakout_lr.yaml", CODE="0", ADDRESSES=addresses)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    (head,) = (path.read_text().split() for path in seen.glob("ray-*"))
+    assert start.make_context("start", head).params["node_ip_address"] == "192.0.2.9"
 
 
 def test_slurm_is_asked_for_what_the_script_relies_on() -> None:
