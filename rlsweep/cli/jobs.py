@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,9 +14,9 @@ from rlsweep.cli.app import (
     Spec,
     StorageOption,
     app,
-    load_spec,
     messages,
 )
+from rlsweep.cli.requests import Cpu, Fork, RetryOption, RunRequest, Supersede, Trust
 from rlsweep.errors import RunError, UsageError
 from rlsweep.run.heads import is_head
 from rlsweep.store.layout import Storage
@@ -41,20 +40,16 @@ def submit(
     overrides: Overrides = None,
     address: Address = "",
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Show what it says.")] = True,
+    cpu: Cpu = False,
+    supersede: Supersede = False,
+    retry: RetryOption = None,
+    trust: Trust = False,
+    fork: Fork = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Run a sweep as a job of a Ray cluster; submitted again, the job that runs already is shown."""
-    loaded = load_spec(spec, profile, overrides)
-    submit_run(loaded, run_arguments(spec, profile, overrides), address, storage, is_followed=follow)
-
-
-def run_arguments(spec: str, profile: str | None, overrides: list[str] | None) -> list[str]:
-    """Of `rlsweep run`, as they stand on the command line; a path as it is within what is sent."""
-    path, here = Path(spec), Path.cwd()
-    if path.is_file() and path.resolve().is_relative_to(here):
-        spec = str(path.resolve().relative_to(here))
-    settings = [part for one in overrides or [] for part in ("--set", one)]
-    return [spec, *(["--profile", profile] if profile else []), *settings]
+    request = RunRequest(spec, profile, overrides or (), cpu, supersede, retry, trust, fork)
+    submit_run(request.load(), request.arguments(), address, storage, is_followed=follow)
 
 
 def submit_run(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +17,6 @@ from rlsweep.cli.app import (
     Spec,
     StorageOption,
     app,
-    load_spec,
     located,
     messages,
     print_json,
@@ -28,8 +25,9 @@ from rlsweep.cli.app import (
     run_layout,
 )
 from rlsweep.cli.bests import env_steps_at
-from rlsweep.cli.jobs import run_arguments, submit_run
+from rlsweep.cli.jobs import submit_run
 from rlsweep.cli.reports import sync_to_mlflow, write_reports
+from rlsweep.cli.requests import Cpu, Fork, Retry, RetryOption, RunRequest, Supersede, Trust
 from rlsweep.cli.specs import show_plan
 from rlsweep.cli.statuses import status_data, status_line, trial_line
 from rlsweep.errors import RlsweepError, TrialsFailedError
@@ -39,50 +37,27 @@ from rlsweep.store.manifest import FAILED, Manifest
 from rlsweep.store.mirror import mirrored
 
 
-class Retry(StrEnum):
-    """Which trials of an earlier run are tried again."""
-
-    FAILED = "failed"
-
-
 @app.command()
 def run(
     spec: Spec,
     profile: Profile = None,
     overrides: Overrides = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU, whatever the spec says.")] = False,
+    cpu: Cpu = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and end.")] = False,
-    supersede: Annotated[
-        bool, typer.Option("--supersede", help="Set aside ended trials of another spec of this name.")
-    ] = False,
-    retry: Annotated[
-        Retry | None, typer.Option("--retry", help="Let trials that failed go on from their checkpoints.")
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Go on from checkpoints that others could have written.")
-    ] = False,
-    fork: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Run it under this name, and begin with what it has done."),
-    ] = None,
+    supersede: Supersede = False,
+    retry: RetryOption = None,
+    trust: Trust = False,
+    fork: Fork = None,
     storage: StorageOption = DEFAULT_STORAGE,
 ) -> None:
     """Run a sweep; run again, it goes on where it was interrupted. RAY_ADDRESS=http://… submits it."""
-    settings = [*(overrides or []), *(["resources.gpus_per_learner=0"] if cpu else [])]
-    loaded = load_spec(spec, profile, settings)
-    forked_from = loaded.sweep.name
-    if fork:
-        loaded = load_spec(spec, profile, [*settings, f"name={fork}"])
+    request = RunRequest(spec, profile, overrides or (), cpu, supersede, retry, trust, fork)
+    loaded = request.load()
     if dry_run:
         show_plan(loaded, storage)
         return
     if is_head():
-        flags = {"--cpu": cpu, "--supersede": supersede, "--trust": trust}
-        arguments = [
-            *run_arguments(spec, profile, overrides),
-            *_arguments_for_the_cluster(flags, {"--retry": retry.value if retry else None, "--fork": fork}),
-        ]
-        submit_run(loaded, arguments, os.environ["RAY_ADDRESS"], storage)
+        submit_run(loaded, request.arguments(), os.environ["RAY_ADDRESS"], storage)
         return
     from rlsweep.run.forecast import summarize
     from rlsweep.run.gpu_probe import with_measured_share
@@ -100,7 +75,7 @@ def run(
             supersede=supersede,
             retry_failed=retry is Retry.FAILED,
             trust=trust,
-            fork_of=forked_from if fork else "",
+            fork_of=request.forked_from(),
             files=loaded.files,
         )
     name, manifest = loaded.sweep.name, launched.manifest
@@ -182,12 +157,6 @@ def rewind(
         found = set_back(layout, trials or [], at_env_steps)
     for trial_id, env_steps in found.items():
         print(f"{trial_id}: goes on after {env_steps:,} env steps")
-
-
-def _arguments_for_the_cluster(flags: Mapping[str, bool], options: Mapping[str, str | None]) -> list[str]:
-    """The options of `rlsweep run` that were given here, as they stand on the command line of the job."""
-    given = [part for name, value in options.items() if value for part in (name, value)]
-    return [*(name for name, is_set in flags.items() if is_set), *given]
 
 
 def _raise_if_trials_failed(manifest: Manifest, layout: RunLayout) -> None:

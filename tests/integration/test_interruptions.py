@@ -55,31 +55,21 @@ def assert_all_have_left(children: list[psutil.Process], seconds: float = 120) -
     assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_stopped_by_signals_and_killed_it_goes_on_each_time(tmp_path: Path) -> None:
+def test_stopped_by_a_signal_and_killed_it_goes_on_each_time(tmp_path: Path) -> None:
     layout = Storage(tmp_path).run("cartpole_ppo")
-    for number, exit_code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        before = env_steps_of(layout)
-        process = start(tmp_path)
-
-        def is_further(before: dict[str, list[int]] = before) -> bool:
-            now = env_steps_of(layout)
-            return len(now) == 2 and all(len(now[one]) > len(before.get(one, [])) + 1 for one in now)
-
-        wait_until(is_further, process)
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert children
-        process.send_signal(number)
-        _, messages = process.communicate(timeout=300)
-        assert process.returncode == exit_code, messages
-        assert "Traceback" not in messages
-        assert "stopped with 2 trials to go; the same command goes on from their checkpoints" in messages
-        assert_all_have_left(children)
-        assert {record.status for record in Manifest.read(layout).trials} == {"interrupted"}
-        assert {
-            (run.info.status, run.data.tags["rlsweep.status"]) for run in children_in_mlflow(tmp_path)
-        } == {("KILLED", "interrupted")}
-    now = env_steps_of(layout)
-    assert all(steps == sorted(set(steps)) for steps in now.values()), "a checkpoint behind the last row"
+    process = start(tmp_path)
+    wait_until(lambda: sum(len(steps) > 1 for steps in env_steps_of(layout).values()) == 2, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=300)
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert "stopped with 2 trials to go; the same command goes on from their checkpoints" in messages
+    assert_all_have_left(children)
+    assert {record.status for record in Manifest.read(layout).trials} == {"interrupted"}
+    told = {(run.info.status, run.data.tags["rlsweep.status"]) for run in children_in_mlflow(tmp_path)}
+    assert told == {("KILLED", "interrupted")}
 
     process = start(tmp_path)
     wait_until(
@@ -87,6 +77,8 @@ def test_stopped_by_signals_and_killed_it_goes_on_each_time(tmp_path: Path) -> N
     )
     last = {trial_id: steps[-1] for trial_id, steps in env_steps_of(layout).items()}
     wait_until(lambda: any(steps[-1] > last[one] for one, steps in env_steps_of(layout).items()), process)
+    now = env_steps_of(layout)
+    assert all(steps == sorted(set(steps)) for steps in now.values()), "a checkpoint behind the last row"
     children = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate(timeout=300)

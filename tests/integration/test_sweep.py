@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
 import math
 import os
@@ -15,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import pytest
 import torch
@@ -23,7 +22,6 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from analysis.own_rows import read_rows
-from rlsweep.cli import main
 from rlsweep.rl.bundle import load_bundle
 from rlsweep.store.layout import RunLayout, Storage
 from rlsweep.store.manifest import Manifest
@@ -50,37 +48,8 @@ def overriding(*settings: str) -> list[str]:
 
 
 def rlsweep(storage: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`rlsweep run` in a process of its own, all else in this one, where everything is imported already."""
-    own = {"RLSWEEP_STORAGE": str(storage), "PYTHONPATH": str(HERE)}
-    if arguments[0] != "run":
-        return _here(own, *arguments)
-    done = subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
-
-
-def _here(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    out, messages, code = io.StringIO(), io.StringIO(), 0
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(messages),
-    ):
-        patch.setattr(sys, "argv", ["rlsweep", *arguments])
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), messages.getvalue())
+    environments = f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"  # trials import them by name
+    return command_line.rlsweep({"RLSWEEP_STORAGE": str(storage), "PYTHONPATH": environments}, *arguments)
 
 
 @pytest.fixture(scope="module")

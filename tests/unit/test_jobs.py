@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from ray.job_submission import JobDetails, JobStatus, JobType
 
+from rlsweep.cli.requests import Retry, RunRequest
 from rlsweep.errors import PreflightError, RunError
 from rlsweep.run import jobs, submission
 from rlsweep.run.heads import is_head
@@ -49,6 +50,32 @@ def test_a_name_stands_for_a_resolved_spec() -> None:
     assert name() != name("seeds=3")
     assert is_of(f"{name()}-1", "cartpole_ppo")
     assert name() != job_name(load("cartpole_ppo.yaml"), Storage(Path("/others")))
+
+
+def test_what_a_cluster_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.yaml").write_text("")
+    outside = tmp_path.parent / f"{tmp_path.name}.yaml"
+    outside.write_text("")
+    for spec, expected in (
+        ("cartpole_ppo.yaml", "cartpole_ppo.yaml"),
+        ("./mine/../mine/x.yaml", "mine/x.yaml"),
+        (f"{tmp_path}/mine/x.yaml", "mine/x.yaml"),
+        (str(outside), str(outside)),  # refused when it is submitted
+    ):
+        assert RunRequest(spec).arguments() == [expected]
+    request = RunRequest("x.yaml", "smoke", ["a=b c"], cpu=True, retry=Retry.FAILED, fork="y", trust=True)
+    assert " ".join(request.arguments()) == (
+        "x.yaml --profile smoke --set a=b c --retry failed --fork y --cpu --trust"
+    )
+
+
+def test_a_fork_begins_with_the_run_of_its_spec() -> None:
+    request = RunRequest("cartpole_ppo.yaml", overrides=["seeds=2"], fork="longer", cpu=True)
+    assert (request.load().sweep.name, request.forked_from()) == ("longer", "cartpole_ppo")
+    assert request.load().sweep.resources.gpus_per_learner == 0
+    assert RunRequest("cartpole_ppo.yaml").forked_from() == ""
 
 
 def test_what_a_job_says_is_told_once() -> None:
