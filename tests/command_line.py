@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -32,9 +33,14 @@ def rlsweep(environment: Mapping[str, str], *arguments: str) -> subprocess.Compl
         patch.setattr(sys, "argv", ["rlsweep", *arguments])
         for name, value in environment.items():
             patch.setenv(name, value)
+        warnings = logging.StreamHandler(messages)  # pytest takes them from stderr
+        warnings.setLevel(logging.WARNING)
+        logging.getLogger().addHandler(warnings)
         try:
             main()
         except SystemExit as ended:
             code = int(ended.code or 0)
+        finally:
+            logging.getLogger().removeHandler(warnings)
     assert "Traceback" not in messages.getvalue(), messages.getvalue()
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), messages.getvalue())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,6 +32,21 @@ AWAY = "MLflow is not told, the sweep goes on without it"
 
 def rlsweep(storage: Path, uri: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return command_line.rlsweep({"RLSWEEP_STORAGE": str(storage), "MLFLOW_TRACKING_URI": uri}, *arguments)
+
+
+@pytest.fixture(scope="module")
+def unserved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A storage with a sweep that ran while nobody answered, and what the sweep said."""
+    folder = tmp_path_factory.mktemp("unserved")
+    done = rlsweep(folder, f"http://127.0.0.1:{free_port()}", *SWEEP)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stderr
+
+
+@pytest.fixture
+def storage(unserved: tuple[Path, str], tmp_path: Path) -> Path:
+    """The same, for one test alone."""
+    return shutil.copytree(unserved[0], tmp_path / "runs")
 
 
 @pytest.fixture
@@ -71,7 +87,11 @@ def broken() -> Iterator[Callable[[float], str]]:
             def log_message(self, *_: object) -> None:
                 pass
 
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Broken))
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: object) -> None:  # who asked has left before the answer
+                pass
+
+        servers.append(Server(("127.0.0.1", 0), Broken))
         servers[-1].daemon_threads = True
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{servers[-1].server_port}"
@@ -122,26 +142,24 @@ def assert_complete(storage: Path, uri: str) -> None:
 
 
 def test_what_a_server_that_was_away_missed_is_sent_later_and_once(
-    tmp_path: Path, serve: Callable[..., None]
+    storage: Path, unserved: tuple[Path, str], serve: Callable[..., None]
 ) -> None:
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
-    done = rlsweep(tmp_path / "runs", uri, *SWEEP)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count(AWAY) == 1, "one warning"
-    assert "rlsweep sync cartpole_ppo" in done.stderr
-    refused = rlsweep(tmp_path / "runs", uri, "sync", "cartpole_ppo")
+    assert unserved[1].count(AWAY) == 1, "one warning"
+    assert "rlsweep sync cartpole_ppo" in unserved[1]
+    refused = rlsweep(storage, uri, "sync", "cartpole_ppo")
     assert refused.returncode == 1
     assert f"MLflow at {uri} does not answer" in refused.stderr
     serve(port)
     for _ in range(2):
-        done = rlsweep(tmp_path / "runs", uri, "sync", "cartpole_ppo")
+        done = rlsweep(storage, uri, "sync", "cartpole_ppo")
         assert done.returncode == 0, done.stderr
-        assert_complete(tmp_path / "runs", uri)
-    done = rlsweep(tmp_path / "runs", uri, *SWEEP)
+        assert_complete(storage, uri)
+    done = rlsweep(storage, uri, *SWEEP)
     assert done.returncode == 0, done.stderr
-    assert_complete(tmp_path / "runs", uri)
-    manifest = Manifest.read(Storage(tmp_path / "runs").run("cartpole_ppo"))
+    assert_complete(storage, uri)
+    manifest = Manifest.read(Storage(storage).run("cartpole_ppo"))
     client = MlflowClient(uri)
     parent_run_id = manifest.mlflow.parent_run_id
     assert {item.path for item in client.list_artifacts(parent_run_id)} == {
@@ -153,9 +171,9 @@ def test_what_a_server_that_was_away_missed_is_sent_later_and_once(
     manifest.mlflow.parent_run_id = ""
     for record in manifest.trials:
         record.mlflow_run_id = ""
-    manifest.write(Storage(tmp_path / "runs").run("cartpole_ppo"))
-    assert rlsweep(tmp_path / "runs", uri, "sync", "cartpole_ppo").returncode == 0
-    assert_complete(tmp_path / "runs", uri)
+    manifest.write(Storage(storage).run("cartpole_ppo"))
+    assert rlsweep(storage, uri, "sync", "cartpole_ppo").returncode == 0
+    assert_complete(storage, uri)
 
 
 def test_a_server_that_is_broken_and_slow_does_not_hold_a_sweep_up(
@@ -196,7 +214,11 @@ def postgres() -> Iterator[str]:
 
 
 def test_a_server_on_postgresql_behind_a_password(
-    tmp_path: Path, serve: Callable[..., None], postgres: str, monkeypatch: pytest.MonkeyPatch
+    storage: Path,
+    tmp_path: Path,
+    serve: Callable[..., None],
+    postgres: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = tmp_path / "auth.ini"
     settings.write_text(
@@ -209,15 +231,15 @@ def test_a_server_on_postgresql_behind_a_password(
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     serve(port, postgres, "--app-name", "basic-auth")
-    done = rlsweep(tmp_path / "runs", uri, *SWEEP)
-    assert done.returncode == 0, done.stderr
-    assert AWAY in done.stderr, "without a password"
+    done = rlsweep(storage, uri, "sync", "cartpole_ppo")
+    assert done.returncode == 1, "without a password"
+    assert "You are not authenticated" in done.stderr
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret-of-test")
     for _ in range(2):
-        done = rlsweep(tmp_path / "runs", uri, "sync", "cartpole_ppo")
+        done = rlsweep(storage, uri, "sync", "cartpole_ppo")
         assert done.returncode == 0, done.stderr
-        assert_complete(tmp_path / "runs", uri)
+        assert_complete(storage, uri)
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
     live = ("--set", "name=live", "--set", "tracking.system_metrics=true")
     done = rlsweep(tmp_path / "again", uri, *SWEEP, *live)
