@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from mlflow.types.schema import ParamSchema, ParamSpec, Schema, TensorSpec
 
 from rlsweep.errors import RunError
 from rlsweep.rl.bundle import DESCRIPTION, Bundle, load_bundle
-from rlsweep.run.policy_model import BUNDLE
+from rlsweep.run.policy_model import ARCHIVE, BUNDLE
 
 MODEL_PATH = "policy"
 """Of the model among the parent run's artifacts."""
@@ -34,6 +35,9 @@ _ROOT = Path(__file__).parents[1]
 def log_model(folder: Path, run_id: str, client: MlflowClient) -> None:
     """Put a policy bundle among a run's artifacts as a model with signature and example.
 
+    rlsweep goes along, so that it loads where that is not installed; as one file, since a server that asks
+    for a password takes a fifth of a second for each.
+
     Args:
         folder: of the bundle.
         run_id: of the run.
@@ -45,17 +49,25 @@ def log_model(folder: Path, run_id: str, client: MlflowClient) -> None:
     bundle = load_bundle(folder)
     example: np.ndarray = np.zeros((2, *bundle.observation_shape), _dtype(bundle))
     with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / MODEL_PATH
+        target, archive = Path(scratch) / MODEL_PATH, Path(scratch) / ARCHIVE
+        _pack(archive)
         mlflow.pyfunc.save_model(
             path=str(target),
             python_model=str(_ROOT / "run" / "policy_model.py"),
             artifacts={BUNDLE: str(folder)},
             signature=signature(bundle),
             input_example=example,
-            code_paths=[str(_ROOT)],
+            code_paths=[str(archive)],
             pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in _REQUIREMENTS],
         )
         client.log_artifacts(run_id, str(target), MODEL_PATH)
+
+
+def _pack(archive: Path) -> None:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(_ROOT.rglob("*.*")):
+            if path.suffix in (".py", ".json"):
+                packed.write(path, path.relative_to(_ROOT.parent))
 
 
 def register(name: str, run_id: str, tags: Mapping[str, str], client: MlflowClient) -> str:

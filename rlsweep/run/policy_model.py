@@ -1,7 +1,8 @@
-"""`predict` of a policy bundle, as MLflow loads it: this file goes along with the model."""
+"""`predict` of a policy bundle, as MLflow loads it: this file goes along with a model, beside rlsweep."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import torch
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from rlsweep.rl.bundle import load_bundle
+ARCHIVE = "rlsweep.zip"
+"""In `code/` beside this file, in a model."""
+
+if (_archive := Path(__file__).with_name("code") / ARCHIVE).is_file():
+    sys.path.insert(0, str(_archive))
+
+from rlsweep.rl.bundle import load_bundle  # noqa: E402
 
 BUNDLE = "bundle"
 """Name of the model's one artifact."""
