@@ -108,7 +108,10 @@ class Jobs:
             logging.getLogger(name).setLevel(logging.ERROR)
         os.environ["RAY_API_SERVER_ADDRESS"] = address  # else RAY_ADDRESS counts more than what is said here
         with self._asked(PreflightError):
-            self._client = JobSubmissionClient(address)
+            try:
+                self._client = JobSubmissionClient(address)
+            except (KeyError, TypeError, ValueError):
+                raise RuntimeError("what answers is not the dashboard of Ray's head") from None
 
     def attempts(self, name: str) -> list[Job]:
         """The jobs that are called `NAME-1`, `NAME-2`, …, in that order."""
@@ -222,9 +225,7 @@ class Jobs:
                 f"{self._address} wants its cluster's token (RAY_AUTH_MODE=token with RAY_AUTH_TOKEN or "
                 f"RAY_AUTH_TOKEN_PATH): {words[0] if words else 'refused'}"
             ) from None
-        except (KeyError, TypeError, ValueError):
-            raise error(f"{self._address} answers, but not as the dashboard of Ray's head does") from None
-        except (OSError, RuntimeError) as away:
+        except (OSError, RuntimeError, ValueError) as away:
             words = [line for line in str(away).splitlines() if line.strip(" .")]
             raise error(f"{self._address}: {words[-1].strip() if words else type(away).__name__}") from None
 

@@ -28,6 +28,9 @@ NOT_SENT = [
 ]
 """Of the working directory, beside what `.gitignore` and `.rayignore` name: runs, caches, secrets."""
 
+_TOO_LARGE = ("Maximum request body size", "Package size")
+"""What Ray says of a working directory that it does not take."""
+
 STOP_SECONDS = 300
 """What a job has to leave its checkpoints in once it is told to stop; Ray's own default is 3 seconds."""
 
@@ -53,7 +56,8 @@ def submit(jobs: Jobs, loaded: LoadedSpec, arguments: Sequence[str], storage: St
 
     Raises:
         PreflightError: the cluster could not reach the storage or MLflow, or wants a token.
-        UsageError: the spec lies outside of the working directory, which is sent, or in what is left out.
+        UsageError: the spec lies outside of the working directory, which is sent, or in what is left out; or
+            that directory is too large.
         RunError: the head refuses.
     """
     runtime_env = _runtime_env(loaded, storage)
@@ -62,9 +66,14 @@ def submit(jobs: Jobs, loaded: LoadedSpec, arguments: Sequence[str], storage: St
     if known and not known[-1].has_ended:
         return known[-1]
     job_id = f"{name}-{attempt_of(known[-1].id, name) + 1 if known else 1}"
-    jobs.submit(
-        job_id, shlex.join(["exec", "rlsweep", "run", *arguments]), runtime_env, _metadata(loaded, storage)
-    )
+    entrypoint = shlex.join(["exec", "rlsweep", "run", *arguments])
+    try:
+        jobs.submit(job_id, entrypoint, runtime_env, _metadata(loaded, storage))
+    except RunError as error:
+        if any(words in str(error) for words in _TOO_LARGE):
+            hint = f"{Path.cwd()} is sent: leave what is large to .rayignore, or start where less lies"
+            raise UsageError(f"{error}; {hint}") from None
+        raise
     return jobs.get(job_id)
 
 

@@ -167,6 +167,12 @@ def test_a_spec_that_would_not_be_sent_is_refused(head: dict[str, str], project:
     assert "not sent to the cluster" in said(rlsweep(head, project, "submit", "runs/kept.yaml"), 2)
 
 
+def test_a_working_directory_that_is_too_large_is_told(head: dict[str, str], project: Path) -> None:
+    (project / "data.bin").write_bytes(os.urandom(101 * 2**20))
+    text = said(rlsweep(head, project, "submit", "cartpole_ppo.yaml", "--no-follow"), 2)
+    assert f"{project} is sent: leave what is large to .rayignore" in text
+
+
 def test_nobody_there(head: dict[str, str], project: Path) -> None:
     address = f"http://127.0.0.1:{free_port()}"
     text = said(rlsweep(head, project, "submit", "cartpole_ppo.yaml", "--address", address), 4)
