@@ -1,4 +1,4 @@
-"""A run's files as runs of MLflow: a parent for the sweep, a child for each trial.
+"""A run's files as runs of MLflow: a parent for the sweep, below it a child for each trial.
 
 The history on disk is the truth. What an MLflow store holds is made from it, while the sweep runs or at any
 time later, as often as wanted: a run is found again by its key, and points go on where they ended.
@@ -34,7 +34,10 @@ KEY_TAG = "rlsweep.key"
 POSITION_TAG = "rlsweep.position"
 """How far a child's points go: the `Position` in its result.json."""
 
-RUNNING = "RUNNING"
+SWEEP_TAG = "rlsweep.sweep"
+"""Name of the sweep that a run belongs to."""
+
+RUNNING, FINISHED, KILLED = "RUNNING", "FINISHED", "KILLED"
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class TrackedSweep:
     """A sweep as MLflow shall show it.
 
     Attributes:
-        name: of the experiment and of the parent run.
+        name: of the parent run; and of the experiment, without `parent_run`.
         key: of the parent run.
         spec_yaml: the resolved spec, kept as the artifact `spec.yaml`.
         tags: versions, spec hash, git; children get them too.
@@ -77,6 +80,7 @@ class TrackedSweep:
         system_metrics: those of the driver's node are wanted at the parent run while the sweep runs.
         superseded: keys of child runs of earlier attempts, to be moved to the deleted ones.
         run_id: of the parent run; empty where that is not known.
+        parent_run: name of a run above the parent run, which several sweeps share, and of the experiment.
     """
 
     name: str
@@ -88,6 +92,7 @@ class TrackedSweep:
     superseded: tuple[str, ...] = ()
     system_metrics: bool = False
     run_id: str = ""
+    parent_run: str = ""
 
 
 @dataclass
@@ -117,6 +122,7 @@ class Projection:
         self._sweep = sweep
         self._tracking_uri = tracking_uri
         self._children: dict[str, _Child] = {}
+        self._shared_run_id = ""
         self.parent_run_id = ""
 
     @property
@@ -132,6 +138,8 @@ class Projection:
         self._client = MlflowClient(self._tracking_uri)
         self._experiment_id = self._find_experiment()
         tags = {**resolve_tags(), **self._sweep.tags, MLFLOW_RUN_NAME: self._sweep.name}
+        if self._sweep.parent_run:
+            self._shared_run_id = tags[MLFLOW_PARENT_RUN_ID] = self._open_shared(self._sweep.parent_run)
         parent = self._find(self._sweep.run_id, self._sweep.key)
         if parent is None:
             parent = self._create(self._sweep.key, tags)
@@ -167,8 +175,14 @@ class Projection:
             child.status = trial.status
 
     def end(self, status: str) -> None:
-        """End the parent run: FINISHED, FAILED or KILLED."""
+        """End the parent run: FINISHED, FAILED or KILLED; and the run above it with its last sweep."""
         self._client.set_terminated(self.parent_run_id, status)
+        if self._shared_run_id:
+            statuses = {run.info.status for run in self._tagged(MLFLOW_PARENT_RUN_ID, self._shared_run_id)}
+            if RUNNING not in statuses:
+                self._client.set_terminated(
+                    self._shared_run_id, FINISHED if statuses == {FINISHED} else KILLED
+                )
 
     def _open_child(self, trial: TrackedTrial) -> _Child:
         run = self._find(trial.run_id, trial.key)
@@ -189,25 +203,41 @@ class Projection:
             self._client.log_batch(run_id, params=params)
         return _Child(run_id, Position.parse(shown.get(POSITION_TAG, "")), shown, run.info.status)
 
+    def _open_shared(self, name: str) -> str:
+        """The run above, found or made. Of two that were made at once, both drivers take the earlier one."""
+        key, made = f"parent_run {name}", ""
+        if not self._tagged(KEY_TAG, key):
+            made = self._create(key, {**resolve_tags(), MLFLOW_RUN_NAME: name}).info.run_id
+        found = [(run.info.start_time, run.info.run_id) for run in self._tagged(KEY_TAG, key)]
+        _, run_id = min(found)
+        if made and made != run_id:
+            self._client.delete_run(made)
+        self._client.update_run(run_id, RUNNING)
+        return str(run_id)
+
     def _find_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._sweep.name)
+        name = self._sweep.parent_run or self._sweep.name
+        found = self._client.get_experiment_by_name(name)
         if found is not None:
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
         location = self._sweep.artifact_location
-        uri = (location / self._sweep.name).as_uri() if location is not None else None
-        return str(self._client.create_experiment(self._sweep.name, artifact_location=uri))
+        uri = (location / name).as_uri() if location is not None else None
+        return str(self._client.create_experiment(name, artifact_location=uri))
 
     def _find(self, run_id: str, key: str) -> Run | None:
         """The run of that id, else of that key; None where the store has neither, or has deleted it."""
         run = self._known(run_id) if run_id else None
         if run is not None:
             return run
-        found = self._client.search_runs(
-            [self._experiment_id], filter_string=f"tags.`{KEY_TAG}` = '{key}'", max_results=1
-        )
+        found = self._tagged(KEY_TAG, key)
         return found[0] if found else None
+
+    def _tagged(self, tag: str, value: str) -> list[Run]:
+        return list(
+            self._client.search_runs([self._experiment_id], filter_string=f"tags.`{tag}` = '{value}'")
+        )
 
     def _known(self, run_id: str) -> Run | None:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from callbacks.driver.projection import SWEEP_TAG
 from rlsweep.errors import RunError, UsageError
 from rlsweep.rl.bundle import DESCRIPTION, Bundle, load_bundle
 from rlsweep.run.export import best_of, export
@@ -68,7 +69,7 @@ def is_bundle(name: str) -> bool:
 
 
 def run_name_of(uri: str, storage: Storage) -> str:
-    """The name of the sweep that a model or an artifact in MLflow belongs to: that of its experiment.
+    """The name of the sweep that a model or an artifact in MLflow belongs to.
 
     Raises:
         RunError: MLflow has no such thing, or it is of no sweep.
@@ -76,11 +77,12 @@ def run_name_of(uri: str, storage: Storage) -> str:
     try:
         client = MlflowClient(tracking_uri(storage))
         run = client.get_run(run_of(uri, client))
-        name = str(client.get_experiment(run.info.experiment_id).name)
+        experiment = str(client.get_experiment(run.info.experiment_id).name)
     except MlflowException as error:
         raise RunError(f"{uri}: {error}") from None
+    name = str(run.data.tags.get(SWEEP_TAG, experiment))
     if not is_name(name):
-        raise RunError(f"{uri} is of the experiment {name!r}, which is no sweep")
+        raise RunError(f"{uri} is of the experiment {experiment!r}, which is no sweep")
     return name
 
 

@@ -16,7 +16,7 @@ from analysis.reading import last_row_of
 from callbacks.driver.mlflow import MLflowTracker
 from callbacks.driver.points import Chosen
 from callbacks.driver.projection import RUNNING as OPEN
-from callbacks.driver.projection import TrackedSweep, TrackedTrial
+from callbacks.driver.projection import SWEEP_TAG, TrackedSweep, TrackedTrial
 from rlsweep.errors import RunError
 from rlsweep.run.tracking_store import tracking_uri
 from rlsweep.spec import Sweep, with_values
@@ -87,6 +87,7 @@ class TrackedRun:
         is_embedded = self.tracking_uri == self._storage.tracking_uri
         return TrackedSweep(
             name=manifest.name,
+            parent_run=self._sweep.tracking.parent_run or "",
             key=manifest.mlflow.key,
             spec_yaml=yaml.safe_dump(manifest.spec, sort_keys=False),
             tags=_tags(manifest),
@@ -149,6 +150,7 @@ def _tags(manifest: Manifest) -> dict[str, str]:
     git = manifest.git
     return {
         MLFLOW_GIT_COMMIT: manifest.git_commit,
+        SWEEP_TAG: manifest.name,
         "rlsweep.spec_hash": manifest.spec_hash,
         "rlsweep.description": manifest.spec.get("description", ""),
         "rlsweep.host": platform.node(),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,7 +26,8 @@ def tracking_uri(storage: Storage) -> str:
 
 
 def check_tracking(storage: Storage) -> None:
-    """Open the tracking store once, before anything is moved or started.
+    """Open the tracking store once, before anything is moved or started. Of two sweeps that begin in an empty
+    storage at once, one waits while the other makes the tables.
 
     A server that does not answer is no fault here: the sweep goes on without it.
 
@@ -33,11 +36,16 @@ def check_tracking(storage: Storage) -> None:
     """
     uri = tracking_uri(storage)
     storage.root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(storage.tracking_lock)
+    with suppress(NotImplementedError):  # a file system without locks
+        lock.acquire()
     try:
         MlflowClient(uri)
     except (MlflowException, SQLAlchemyError, ValueError) as error:
         message = f"MLflow cannot open {uri}: {str(error).splitlines()[0]}"
         raise PreflightError(without_credentials(message)) from None
+    finally:
+        lock.release()
 
 
 def remote_tracking_server() -> str:

@@ -38,6 +38,8 @@ def _seed_list(value: Any) -> Any:
     return list(range(min(value, MAX_SEEDS + 1))) if is_count else value
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
 RESERVED_NAMES = ("artifacts", "mlflow.db")
 
 
@@ -97,11 +99,14 @@ class TrackingSpec(SpecModel):
         system_metrics: CPU, memory, disk, network, GPU of the driver's node, by MLflow's own monitor, at the
             parent run.
         register_as: (`register`) name of a registered model whose version `best` the winner becomes.
+        parent_run: name of a run above the sweep's own, and of the experiment of both. Sweeps that name the
+            same one, each with a driver of its own, stand below it together.
     """
 
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = TRACKED_KEYS
     system_metrics: bool = False
     register_as: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(None, alias="register")
+    parent_run: Name | None = None
 
     @field_validator("register_as")
     @classmethod
@@ -122,7 +127,7 @@ class Sweep(SpecModel):
     """
 
     version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+    name: Name
     description: str = ""
     algorithm: Algorithm
     env: EnvSpec

@@ -210,6 +210,11 @@ class Storage:
         return f"sqlite:///{(self.root / 'mlflow.db').resolve()}"
 
     @property
+    def tracking_lock(self) -> Path:
+        """`.mlflow.lock`: held while MLflow's store is opened for the first time."""
+        return self.root / ".mlflow.lock"
+
+    @property
     def accounts(self) -> Path:
         """`.accounts/`: users and hashed passwords of `rlsweep ui --auth`."""
         return self.root / ".accounts"

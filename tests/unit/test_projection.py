@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from callbacks.driver.points import Chosen
@@ -59,6 +61,52 @@ def test_a_child_hangs_on_the_parent_that_there_is_now(tmp_path: Path) -> None:
     child = client.get_run(after.run_ids["t"])
     assert child.data.tags["mlflow.parentRunId"] == after.parent_run_id
     assert len(client.get_metric_history(child.info.run_id, "score")) == 5
+
+
+def status_of(client: MlflowClient, run_id: str) -> str:
+    return str(client.get_run(run_id).info.status)
+
+
+def test_sweeps_that_name_the_same_run_stand_below_it(tmp_path: Path) -> None:
+    uri, history = f"sqlite:///{tmp_path}/shared.db", history_of(tmp_path, 5)
+    sweeps = [sweep_of(tmp_path, name=name, key=f"key-of-{name}", parent_run="all") for name in "ab"]
+    shards = [bring(uri, one, trial_of(history, key=f"trial of {one.name}")) for one in sweeps]
+    client = MlflowClient(uri)
+    above = {client.get_run(one.parent_run_id).data.tags["mlflow.parentRunId"] for one in shards}
+    assert len(above) == 1
+    shared = client.get_run(above.pop())
+    assert shared.info.run_name == "all"
+    experiment = client.get_experiment(shared.info.experiment_id)
+    assert experiment.name == "all"
+    assert len(client.search_runs([experiment.experiment_id])) == 5
+    shards[0].end("FINISHED")
+    assert status_of(client, shared.info.run_id) == "RUNNING", "the other sweep is"
+    shards[1].end("KILLED")
+    assert status_of(client, shared.info.run_id) == "KILLED"
+    again = bring(uri, replace(sweeps[1], run_id=shards[1].parent_run_id), trial_of(history))
+    assert status_of(client, shared.info.run_id) == "RUNNING"
+    again.end("FINISHED")
+    assert status_of(client, shared.info.run_id) == "FINISHED"
+
+
+def test_of_two_that_make_the_run_above_at_once_both_take_the_earlier(tmp_path: Path) -> None:
+    uri, late = f"sqlite:///{tmp_path}/race.db", sweep_of(tmp_path, name="b", key="b", parent_run="all")
+    client = MlflowClient(uri)
+    experiment_id = client.create_experiment("all")
+    earlier: list[str] = []
+
+    class Late(Projection):
+        def _create(self, key: str, tags: Mapping[str, str]) -> Run:
+            if not earlier:  # another driver is faster by a moment
+                own = client.create_run(experiment_id, start_time=1, tags={"rlsweep.key": key})
+                earlier.append(own.info.run_id)
+            return super()._create(key, tags)
+
+    projection = Late(late, uri)
+    projection.open()
+    parent = client.get_run(projection.parent_run_id)
+    assert parent.data.tags["mlflow.parentRunId"] == earlier[0]
+    assert len(client.search_runs([experiment_id])) == 2, "the later one is deleted"
 
 
 def test_long_tags_are_cut_and_many_points_go_with_their_position(tmp_path: Path) -> None:
