@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from filelock import FileLock
@@ -36,14 +37,21 @@ def check_tracking(storage: Storage) -> None:
     """
     uri = tracking_uri(storage)
     storage.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with _alone(storage) if uri == storage.tracking_uri else nullcontext():
+            MlflowClient(uri)
+    except (MlflowException, SQLAlchemyError, ValueError) as error:
+        message = f"MLflow cannot open {uri}: {str(error).splitlines()[0]}"
+        raise PreflightError(without_credentials(message)) from None
+
+
+@contextmanager
+def _alone(storage: Storage) -> Iterator[None]:
     lock = FileLock(storage.tracking_lock)
     with suppress(NotImplementedError):  # a file system without locks
         lock.acquire()
     try:
-        MlflowClient(uri)
-    except (MlflowException, SQLAlchemyError, ValueError) as error:
-        message = f"MLflow cannot open {uri}: {str(error).splitlines()[0]}"
-        raise PreflightError(without_credentials(message)) from None
+        yield
     finally:
         lock.release()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -156,21 +156,25 @@ def test_wherever_a_spec_lies_its_copy_lies_with_the_run(parts: list[str]) -> No
 
 
 class _Client:
-    """An MLflow whose experiments somebody has named."""
+    """An MLflow whose experiments and tags are somebody's."""
+
+    tags: ClassVar[dict[str, str]] = {}
 
     def __init__(self, uri: str) -> None:
         pass
 
     def get_run(self, run_id: str) -> Any:
-        return SimpleNamespace(info=SimpleNamespace(experiment_id="1"))
+        return SimpleNamespace(info=SimpleNamespace(experiment_id="1"), data=SimpleNamespace(tags=self.tags))
 
     def get_experiment(self, experiment_id: str) -> Any:
         return SimpleNamespace(name="../../elsewhere")
 
 
+@pytest.mark.parametrize("tags", [{}, {"rlsweep.sweep": "../../elsewhere"}])
 def test_an_experiment_that_is_no_sweep_names_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tags: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_Client, "tags", tags)
     monkeypatch.setattr(sources, "MlflowClient", _Client)
     with pytest.raises(RunError, match="which is no sweep"):
         sources.run_name_of("runs:/1/policy", Storage(tmp_path))
