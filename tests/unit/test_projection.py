@@ -92,7 +92,7 @@ def test_sweeps_that_name_the_same_run_stand_below_it(tmp_path: Path) -> None:
 def test_of_two_that_make_the_run_above_at_once_both_take_the_earlier(tmp_path: Path) -> None:
     uri, late = f"sqlite:///{tmp_path}/race.db", sweep_of(tmp_path, name="b", key="b", parent_run="all")
     client = MlflowClient(uri)
-    experiment_id = client.create_experiment("all")
+    experiment_id = client.create_experiment("all", artifact_location=(tmp_path / "artifacts").as_uri())
     earlier: list[str] = []
 
     class Late(Projection):
