@@ -20,7 +20,7 @@ from ray.tune import Callback
 from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-from callbacks.driver.projection import Projection, TrackedSweep, TrackedTrial
+from callbacks.driver.projection import FINISHED, KILLED, Projection, TrackedSweep, TrackedTrial
 from rlsweep.store.credentials import without_credentials
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ LAST_SECONDS = 30.0
 MLFLOW_ERRORS = (MlflowException, RequestException, SQLAlchemyError, OSError)
 """What MLflow's client raises, over HTTP and on a database."""
 
-NEVER_BEGUN = "KILLED"
+NEVER_BEGUN = KILLED
 """What MLflow is told of a trial that has no rows and did not fail."""
 
 _NO_ANSWER = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
@@ -130,7 +130,7 @@ class MLflowTracker(Callback):
 
     def on_experiment_end(self, trials: Any, **info: Any) -> None:
         has_ended = not self._running and all(trial.status == "TERMINATED" for trial in trials)
-        self._status = "FINISHED" if has_ended else "KILLED"
+        self._status = FINISHED if has_ended else KILLED
         for trial_id in self._running:  # Ctrl-C: Tune leaves without a word on them
             self._note(trial_id)
         self._ends.set()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlsweep.plan.estimate import Cost, Work
+from rlsweep.plan.packing.labels import in_words
 from rlsweep.plan.plan import Plan
 from rlsweep.plan.trial_resources import TrialResources
 from rlsweep.spec import BudgetSpec
@@ -189,8 +190,7 @@ def _search_text(plan: Plan) -> str:
 
 def _bundles_text(resources: TrialResources) -> str:
     counts = Counter(
-        ", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items())
-        + "".join(f", where {label} is {condition}" for label, condition in selector.items())
+        ", ".join(f"{amount:g} {kind}" for kind, amount in bundle.items()) + in_words(selector)
         for bundle, selector in zip(resources.bundles, resources.label_selectors, strict=True)
     )
     return " + ".join(f"{count} x {{{text}}}" for text, count in counts.items()) + f", {resources.placement}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,9 +19,11 @@ from pydantic import TypeAdapter
 
 from rlsweep.plan.packing import Node
 from rlsweep.run.doctor_finding import Finding, Level, counted
-from rlsweep.run.heads import CLIENT, unreachable
+from rlsweep.run.heads import CLIENT
 
 SUBJECT = "cluster"
+
+CONNECT_SECONDS = 3.0
 
 ANSWER_SECONDS = 6.0
 """For importing Ray, half a second to some seconds, and for the answer."""
@@ -49,7 +52,7 @@ def cluster_findings(address: str | None, ray_version: str) -> list[Finding]:
     """
     if address is None or address.strip() in ("", "local"):
         return [Finding(Level.OK, SUBJECT, "RAY_ADDRESS is not set: `rlsweep run` starts a Ray of its own")]
-    if address != "auto" and (failure := unreachable(address)):
+    if address != "auto" and (failure := _connect(address)):
         remedy = "start the cluster, mend the address, or: unset RAY_ADDRESS"
         return [Finding(Level.PROBLEM, SUBJECT, f"RAY_ADDRESS={address}: {failure}", remedy)]
     if address.startswith(CLIENT):
@@ -106,6 +109,20 @@ def _differs(place: str, facts: ClusterFacts, ray_version: str) -> list[Finding]
         for name, there, here in pairs
         if there and there != here
     ]
+
+
+def _connect(address: str) -> str:
+    """Why nobody can be reached there; empty where somebody can."""
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
+            return ""
+    except (ValueError, OverflowError):
+        return "that is no HOST:PORT"
+    except TimeoutError:
+        return f"nobody answers within {CONNECT_SECONDS:g} s"
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _ask(address: str) -> tuple[ClusterFacts | None, str]:

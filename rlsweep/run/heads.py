@@ -1,14 +1,12 @@
-"""What RAY_ADDRESS may name: a cluster that the driver joins, or a head that takes jobs; who answers."""
+"""What RAY_ADDRESS may name: a cluster that the driver joins, or a head that takes jobs."""
 
 from __future__ import annotations
 
 import os
-import socket
 
 from rlsweep.errors import PreflightError
 
 CLIENT = "ray://"
-CONNECT_SECONDS = 3.0
 
 
 def is_head(address: str | None = None) -> bool:
@@ -27,17 +25,3 @@ def is_head(address: str | None = None) -> bool:
             "head, http://HEAD:8265, and it runs there as a job"
         )
     return address.startswith(("http://", "https://"))
-
-
-def unreachable(address: str) -> str:
-    """Why nobody can be reached at `HOST:PORT`; empty where somebody can."""
-    host, _, port = address.removeprefix(CLIENT).rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
-            return ""
-    except (ValueError, OverflowError):
-        return "that is no HOST:PORT"
-    except TimeoutError:
-        return f"nobody answers within {CONNECT_SECONDS:g} s"
-    except OSError as error:
-        return error.strerror or str(error)

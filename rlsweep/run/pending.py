@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 from ray.util.placement_group import placement_group_table
 
 from rlsweep.plan import Plan, TrialResources
+from rlsweep.plan.packing.labels import in_words
 from rlsweep.run.nodes import RAY_IS_AWAY, Capacity
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,8 @@ def waiting_for(resources: TrialResources) -> str:
     kinds = sorted({kind for bundle in wanted for kind in bundle})
     left = ", ".join(f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}" for kind in kinds)
     each = ", ".join(f"{sum(bundle.get(kind, 0) for bundle in wanted):g} {kind}" for kind in kinds)
-    conditions = sorted({condition for one in resources.label_selectors for condition in one.items()})
-    where = "".join(f", where {label} is {condition}" for label, condition in conditions)
-    whichever = ", whatever their labels," if conditions else ""
+    where = "".join(dict.fromkeys(map(in_words, resources.label_selectors)))
+    whichever = ", whatever their labels," if where else ""
     return (
         f"one takes {each} ({resources.placement}){where}; free on all nodes{whichever} together are {left}"
     )

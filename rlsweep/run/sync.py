@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from mlflow.tracking import MlflowClient
 
 from callbacks.driver.mlflow import MLFLOW_ERRORS, answer_soon, is_away
-from callbacks.driver.projection import Projection
+from callbacks.driver.projection import FINISHED, KILLED, Projection
 from rlsweep.errors import RunError
 from rlsweep.run.publish import publish
 from rlsweep.run.tracking import TrackedRun
@@ -42,7 +42,7 @@ def sync(layout: RunLayout, storage: Storage, progress: Progress = iter) -> str:
         records = [record for record in manifest.trials if layout.result_json(record.id).is_file()]
         refused = _bring(projection, tracked, progress(records))
         has_ended = all(record.status in (*ENDED, FAILED) for record in manifest.trials)
-        projection.end("FINISHED" if has_ended else "KILLED")
+        projection.end(FINISHED if has_ended else KILLED)
         is_whole = not refused
         publish(layout, projection.parent_run_id, MlflowClient(tracked.tracking_uri), tracked.register_as)
     except MLFLOW_ERRORS as error:

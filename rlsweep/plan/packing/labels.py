@@ -19,6 +19,11 @@ def matches(conditions: tuple[Condition, ...], labels: Labels) -> bool:
     return all(_holds(condition, labels.get(label)) for label, condition in conditions)
 
 
+def in_words(selector: LabelSelector) -> str:
+    """`, where zone is x` for each condition."""
+    return "".join(f", where {label} is {condition}" for label, condition in selector.items())
+
+
 def _holds(condition: str, value: str | None) -> bool:
     """A label that a node has not is none of the values: `!x` holds there."""
     wanted = condition.removeprefix("!")
