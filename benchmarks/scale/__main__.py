@@ -33,7 +33,7 @@ def scale(
     concurrent: Annotated[int, typer.Option(min=1, help="Trials that run at once: a process each.")] = 16,
     raylets: Annotated[
         int | None,
-        typer.Option(min=1, help="Nodes that Ray has, 130 MiB each; as many as it takes by default."),
+        typer.Option(min=1, help="Nodes that Ray has, 150 MiB each; as many as it takes by default."),
     ] = None,
     setting: Annotated[list[str] | None, typer.Option("--set", help="As of `rlsweep run`.")] = None,
     raw: Annotated[Path | None, typer.Option(help="Write all figures there, as JSON.")] = None,
